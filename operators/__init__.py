@@ -2,6 +2,7 @@
 
 Here are the log's entries, the operators (`dedup`, `sentences`, `context_window`, `ticks`), requests to translation and
 insight engines, the engines' configuration, outbound webhooks as data (`webhooks`), and the errors of the whole project.
+`subtitles` and `transcripts` read files; `sources` reads messages of other services.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
 """
@@ -24,6 +25,7 @@ __all__ = [
     "subtitles",
     "term_matching",
     "ticks",
+    "transcripts",
     "translation_requests",
     "webhooks",
 ]

@@ -14,9 +14,10 @@ from typing import Any
 from rich.progress import Progress
 
 from cluster.api_client import ApiClient, ApiError, SendResult
-from cluster.recordings.reader import RecordedEvent, Recording
+from cluster.recordings.reader import Recording
 from operators.fields import MAX_NAME_CHARS, MAX_TITLE_CHARS
 from operators.meeting_config import Clock, MeetingConfig, Term
+from operators.transcripts import RecordedEvent
 from storage.records import CLOSED_STATUSES
 
 BATCH_COUNT = 200

@@ -9,7 +9,8 @@ Both formats are written and read here side by side, so that what Parley writes 
 - Text and names are one line with single spaces, so that neither a blank line nor a line break ends a cue.
 - Times are whole milliseconds. Players drop a cue without length, so each lasts a millisecond at least.
 
-Files by others are read as far as they can be, and each line that is left out is reported.
+Files by others are read as far as they can be, and each line that is left out is reported. `operators.transcripts` reads
+other transcript files. It attributes their speech to speakers by the same rules.
 
 | module | does |
 |---|---|
@@ -24,17 +25,27 @@ Files by others are read as far as they can be, and each line that is left out i
 | `speaker_attribution.py` | decides who speaks |
 """
 
+from operators.subtitles.bilingual import DetectLanguage
 from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution, Cue, CueTranslation, LineIssue, Subtitles
 from operators.subtitles.formatter import write_srt, write_vtt
+from operators.subtitles.markup import CueLine, is_visible
 from operators.subtitles.parser import parse_subtitles
+from operators.subtitles.speaker_attribution import attribute_speakers
+from operators.subtitles.speaker_names import is_like_name, parse_prefix
 
 __all__ = [
     "UNKNOWN_SPEAKER",
     "Attribution",
     "Cue",
+    "CueLine",
     "CueTranslation",
+    "DetectLanguage",
     "LineIssue",
     "Subtitles",
+    "attribute_speakers",
+    "is_like_name",
+    "is_visible",
+    "parse_prefix",
     "parse_subtitles",
     "write_srt",
     "write_vtt",

@@ -58,6 +58,12 @@ def confusable_group(tag: str) -> str:
     return _CONFUSABLE_LANGUAGES.get(base_language(tag), base_language(tag))
 
 
+def detect_group(text: str) -> str | None:
+    """Return the language of a text by itself, named as by `confusable_group`; None if it is not clear."""
+    detected = _shared_detector().detect(text, [], frozenset())
+    return None if detected is None else confusable_group(detected)
+
+
 def has_wrong_script(text: str, tag: str) -> bool:
     """Whether a text can't be in a language because the language uses the Latin script and the text doesn't."""
     letters = [character for character in text if character.isalpha()]
@@ -135,3 +141,8 @@ class LanguageDetector:
     def _candidates(self, text: str) -> list[tuple[str, float]]:
         results = self._detector.detect(text, model="lite", k=_CANDIDATE_COUNT)
         return [(str(result["lang"]), float(result["score"])) for result in results] or [("und", 0.0)]
+
+
+@cache
+def _shared_detector() -> LanguageDetector:
+    return LanguageDetector()

@@ -21,7 +21,8 @@ from operators.entries import Chunk
 from operators.errors import InvalidInputError
 from operators.meeting_config import Clock
 from operators.stream import Sentence
-from operators.subtitles import Attribution, Cue, CueTranslation, LineIssue, write_srt, write_vtt
+from operators.subtitles import Attribution, Cue, CueTranslation, write_srt, write_vtt
+from operators.transcripts import TranscriptIssue
 from serve.http.meeting_routes import CreateMeetingRequest
 from tests.harness.data.ami_corpus import AMI_RECORDINGS, needs_ami, recording_param
 from tests.harness.lane.operator_runs import OperatorResult, make_items, run_operators
@@ -146,8 +147,10 @@ def test_an_invalid_cue_is_left_out(tmp_path: Path) -> None:
     recording = read_recording(path)
     assert [event.chunk.text for event in recording.events] == ["Hi."]
     assert recording.remarks == (
-        LineIssue(6, "the cue is left out: its start must be seconds from the meeting's start, from 0 to a week"),
-        LineIssue(9, "the cue is left out: its text String should have at most 20000 characters"),
+        TranscriptIssue(
+            "line 6", "the cue is left out: its start must be seconds from the meeting's start, from 0 to a week"
+        ),
+        TranscriptIssue("line 9", "the cue is left out: its text String should have at most 20000 characters"),
     )
     assert recording.omitted_count == 2
     with pytest.raises(InvalidInputError, match=r"line 6: the cue is left out: .* a week; and 1 more"):

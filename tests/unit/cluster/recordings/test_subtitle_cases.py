@@ -112,10 +112,10 @@ def test_a_case_gives_its_expected_result(name: str) -> None:
 
 def test_omissions_and_repairs_are_reported_with_their_lines() -> None:
     told = {name: read_recording(PROJECT_TRANSCRIPTS / name).remarks for name in EXPECTED}
-    assert {name: [(r.line, r.lost_speech) for r in remarks] for name, remarks in told.items() if remarks} == {
-        "s40_bilingual_lines.srt": [(2, True)],
-        "v03_rolling.srt": [(6, False)],
-        "v04_end_before_start.vtt": [(6, False)],
+    assert {name: [(r.place, r.lost_speech) for r in remarks] for name, remarks in told.items() if remarks} == {
+        "s40_bilingual_lines.srt": [("line 2", True)],
+        "v03_rolling.srt": [("line 6", False)],
+        "v04_end_before_start.vtt": [("line 6", False)],
     }
 
 
