@@ -21,6 +21,7 @@ from flows.jobs import (
     LaneBounds,
     LeaseExpiry,
     OutboxRelay,
+    TranscriptImporter,
     WebhookClient,
     WebhookDelivery,
     WebhookOptions,
@@ -41,7 +42,7 @@ from storage.postgres.lane_registry import LaneKind
 from storage.redis_log.event_log import LogWriter
 
 POLL_S = 0.5
-"""Seconds between two polls for pending captions, or for unpublished events, after a poll found none."""
+"""Seconds between two polls for pending captions, unpublished events or imports, after a poll found none."""
 LEASES_POLL_S = 10.0
 """Seconds between two checks of the leases of recorded meetings."""
 LANES_POLL_S = 1.0
@@ -84,8 +85,8 @@ class LaneActor:
 class MaintenanceActor:
     """Runs the background jobs concurrently.
 
-    The jobs are the outbox relay, the backfill, webhook delivery, lease expiry, lane autoscaling, and reconciliation after a
-    restart of Redis.
+    The jobs are the outbox relay, the backfill, webhook delivery, imports, lease expiry, lane autoscaling, and reconciliation
+    after a restart of Redis.
 
     Args:
         postgres_url: the database.
@@ -141,6 +142,7 @@ class MaintenanceActor:
         log_writer = LogWriter(async_kv)
         meetings = MeetingService(async_db, log_writer)
         leases = LeaseExpiry(async_db, log_writer, meetings)
+        importer = TranscriptImporter(async_db, async_kv, meetings)
 
         webhook_client = WebhookClient(private_allowed=self._webhooks.private_allowed)
         webhooks = WebhookDelivery(async_db, SecretCipher(self._webhooks.encryption_key), webhook_client, measures)
@@ -176,6 +178,7 @@ class MaintenanceActor:
                     group.create_task(self._run_periodically(publish_outbox, POLL_S))
                     group.create_task(self._run_periodically(backfill.run_once, POLL_S))
                     group.create_task(webhooks.run(self._stopping))
+                    group.create_task(self._run_periodically(importer.run_once, POLL_S))
                     group.create_task(self._run_periodically(check_leases, LEASES_POLL_S))
                     group.create_task(self._run_periodically(check_lanes, LANES_POLL_S))
                     group.create_task(self._run_periodically(check_redis, REDIS_POLL_S))

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from operators.engine_config import AnyEngineConfig, FirefoxConfig
+from operators.transcripts import MAX_TRANSCRIPT_BYTES
 
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 """Unknown options are rejected by name. Errors quote no values: one may be a misplaced password."""
@@ -44,6 +45,7 @@ class ApiOptions:
             requests.
         queued: maximum number of waiting requests; further requests get 503.
         max_body: maximum size of a request body, in bytes; larger ones get 413.
+        max_import: maximum size of an imported transcript file, in bytes; larger ones get 413.
         heartbeat: seconds between heartbeats on a stream of live events.
         max_live: maximum number of open meetings with a live clock per team; opening more gets 429.
         lag_limit: maximum lag of a lane, in seconds; beyond it, new input for the lane's meetings gets 429.
@@ -61,6 +63,7 @@ class ApiOptions:
     ongoing: PositiveInt = 1_200
     queued: NonNegativeInt = 200
     max_body: PositiveInt = 8 * 2**20
+    max_import: PositiveInt = MAX_TRANSCRIPT_BYTES
     heartbeat: PositiveFloat = 5.0
     max_live: PositiveInt = 100
     lag_limit: PositiveFloat = 30.0

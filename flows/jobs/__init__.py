@@ -4,6 +4,7 @@
 - `OutboxRelay` publishes live events that were committed but never published.
 - `LeaseExpiry` ends recorded meetings whose importer died.
 - `WebhookDelivery` sends events to webhook endpoints.
+- `TranscriptImporter` appends the events of imported transcript files.
 - `rebalance_lanes` moves meetings between lanes, and adds or drains lanes, as `LaneAutoscaler` plans it.
 """
 
@@ -12,6 +13,7 @@ from flows.jobs.backfill import Backfill, with_telemetry
 from flows.jobs.leases import LeaseExpiry
 from flows.jobs.outbox_relay import OutboxRelay
 from flows.jobs.rebalance import rebalance_lanes
+from flows.jobs.transcript_imports import TranscriptImporter
 from flows.jobs.webhook_delivery import WebhookDelivery, WebhookOptions
 from flows.jobs.webhook_http import WebhookClient
 
@@ -24,6 +26,7 @@ __all__ = [
     "LeaseExpiry",
     "Move",
     "OutboxRelay",
+    "TranscriptImporter",
     "WebhookClient",
     "WebhookDelivery",
     "WebhookOptions",

@@ -1,6 +1,7 @@
 """Lease expiry: ends recorded meetings whose importer died.
 
 An importer ends its meeting itself, and each of its calls renews the meeting's lease. The lease of a dead importer expires.
+An import whose events are stored needs no lease: it continues after a restart.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from operators.errors import ConflictError
 from operators.meeting_config import Clock
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.meeting_queries import list_open_meetings
+from storage.postgres.transcript_imports import list_unfinished_meetings
 from storage.redis_log.event_log import LEASE_MS, LogWriter
 
 log = structlog.get_logger(__name__)
@@ -46,7 +48,10 @@ class LeaseExpiry:
             UnavailableError: the log can't be reached.
         """
         async with self._engine.connect() as connection:
-            recorded = [m for m in await list_open_meetings(connection) if m.clock is Clock.RECORDED]
+            imported = await list_unfinished_meetings(connection)
+            recorded = [
+                m for m in await list_open_meetings(connection) if m.clock is Clock.RECORDED and m.id not in imported
+            ]
         open_ids = {meeting.id for meeting in recorded}
         self._lost = {meeting_id: since for meeting_id, since in self._lost.items() if meeting_id in open_ids}
         ended = 0

@@ -15,6 +15,7 @@ from serve.http import (
     engine_config_routes,
     export_routes,
     health_routes,
+    import_routes,
     ingest_routes,
     ingest_stream,
     lane_routes,
@@ -54,7 +55,11 @@ def create_app(options: ApiOptions) -> FastAPI:
         responses=problems.problem_responses(403),
         generate_unique_id_function=_operation_id,
     )
-    app.add_middleware(BodyLimitMiddleware, max_bytes=options.max_body)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=options.max_body,
+        max_bytes_by_path={import_routes.PATH: options.max_import},
+    )
     app.add_middleware(SameOriginMiddleware, hosts=options.hosts)
     problems.install_error_handlers(app)
     for module in (
@@ -64,6 +69,7 @@ def create_app(options: ApiOptions) -> FastAPI:
         live_routes,
         transcript_routes,
         export_routes,
+        import_routes,
         dead_letter_routes,
         lane_routes,
         engine_config_routes,

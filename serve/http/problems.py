@@ -74,8 +74,8 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def add_problems_to_openapi(app: FastAPI) -> None:
     """Add the problems that every route may answer with to an application's OpenAPI description.
 
-    A body may be unreadable (400) or too large (413), even on a route that takes none. A body or parameters may be invalid (422).
-    FastAPI describes its own error for 422, which is replaced.
+    A JSON body may be unreadable (400), and any body too large (413), even on a route that takes none. A body or
+    parameters may be invalid (422). FastAPI describes its own error for 422, which is replaced.
     """
     generate = app.openapi
 
@@ -98,9 +98,10 @@ def add_problems_to_openapi(app: FastAPI) -> None:
 
 def _operation_responses(method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     body = "requestBody" in operation
+    is_json = "application/json" in operation.get("requestBody", {}).get("content", {})
     statuses = [
         status
-        for status, applies in ((400, body), (413, method != "get"), (422, body or operation.get("parameters")))
+        for status, applies in ((400, is_json), (413, method != "get"), (422, body or operation.get("parameters")))
         if applies
     ]
     added = {str(status): response for status, response in problem_responses(*statuses).items()}

@@ -1,4 +1,4 @@
-"""The tables, and the queries of teams, lanes, meetings, transcripts, dead letters, engines, sources and webhooks.
+"""The tables, and the queries of teams, lanes, meetings, transcripts, imports, dead letters, engines, sources, webhooks.
 
 Every row belongs to a team, except those of lanes and engine configurations. `MeetingTransaction` locks meetings and writes
 their counters and outbox events. All code that writes a meeting's rows and events uses it.
@@ -21,6 +21,7 @@ __all__ = [
     "stored_counts",
     "tables",
     "teams",
+    "transcript_imports",
     "transcript_queries",
     "webhook_deliveries",
     "webhook_endpoints",

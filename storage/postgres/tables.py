@@ -339,3 +339,50 @@ sources = Table(
     _timestamp_column("updated_at"),
     CheckConstraint("encrypted_secret is null or secret_env is null", name="one_secret"),
 )
+
+# Imports of transcript files.
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    # Of the file's content and the options: the same request again is the same import.
+    Column("fingerprint", Text, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state in ('queued', 'running', 'done', 'failed')", name="state"),
+        nullable=False,
+        server_default="queued",
+    ),
+    Column("name", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    # The meeting's title, config and start; the meeting itself, once it is open.
+    Column("title", Text, nullable=False),
+    Column("config", JSONB, nullable=False),
+    Column("began_at_ms", BigInteger, nullable=False),
+    Column("meeting_id", ForeignKey("meetings.id", ondelete="CASCADE")),
+    Column("event_count", Integer, nullable=False),
+    Column("appended", Integer, nullable=False, server_default="0"),
+    # The first parts of the file that were left out or repaired, and the number of all.
+    Column("issues", JSONB, nullable=False),
+    Column("issue_count", Integer, nullable=False),
+    Column("speakers", Text, nullable=False),
+    Column("times_estimated", Boolean, nullable=False),
+    # Why the import waits, or why it failed.
+    Column("detail", Text),
+    _timestamp_column("created_at"),
+    _timestamp_column("updated_at"),
+    UniqueConstraint("team_id", "fingerprint"),
+    Index("ix_imports_unfinished", "created_at", postgresql_where="state in ('queued', 'running')"),
+    Index("ix_imports_meeting_id", "meeting_id"),
+)
+
+# Events of imports that are not appended to the log yet: JSON, with the number of the first event.
+import_batches = Table(
+    "import_batches",
+    metadata,
+    Column("import_id", ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True),
+    Column("first", Integer, primary_key=True, autoincrement=False),
+    Column("events", Text, nullable=False),
+)

@@ -49,6 +49,8 @@ class Services:
     traces: SentenceTraces
     engine_problems: EngineProblems
     source_sessions: SourceSessions
+    parsing: asyncio.Semaphore
+    """Held while a transcript file is parsed, so that only one is at a time."""
 
 
 @asynccontextmanager
@@ -81,6 +83,7 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
                 traces,
                 engine_problems,
                 SourceSessions(redis_client),
+                asyncio.Semaphore(),
             )
         await meetings.flush_ledger()
     finally:
