@@ -1,4 +1,4 @@
-"""`parley import`: imports subtitles and recordings into a running system."""
+"""`parley import`: imports transcript files into a running system."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ Examples:
 
 - `parley import talk.vtt --strict`
 
+- `parley import meet.json fireflies.json otter.txt --targets de`
+
 - `parley import board.vtt --title "Board, 4 May" --server http://127.0.0.1:8080`
 """
 
@@ -47,7 +49,7 @@ Examples:
 def import_files(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Subtitles (.vtt, .srt) or recordings."),
+        typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Transcript files."),
     ],
     targets: TargetsOption = "pt",
     language: Annotated[str, typer.Option(metavar="TAG", help="The language spoken, or `auto`.")] = "auto",
@@ -56,16 +58,18 @@ def import_files(
     ] = None,
     glossary: GlossaryOption = None,
     style: StyleOption = "",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Reject subtitles of which speech would be left out.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Reject a file of which speech would be left out.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait for the captions.")] = False,
     server: ServerOption = None,
 ) -> None:
-    """Import subtitles and recordings into a running system, one meeting for each file, and wait for their captions.
+    """Import transcript files into a running system, one meeting for each file, and wait for their captions.
 
-    Unreadable parts of a subtitle file are left out. They are listed with their lines, as are repaired lines. If a file doesn't
-    name the speaker of each cue and the import guessed them, the summary shows `speakers: guessed`.
+    The content decides the format: VTT or SRT (Zoom, Teams, YouTube), text with names or times (Otter, `Ann: Hi`), JSON of Google
+    Meet, Fireflies or Recall.ai, or Parley's own JSONL.
+
+    Unreadable parts of a file are left out. They are listed with their lines or JSON paths, as are repaired parts. If a file
+    doesn't name each speaker and the import guessed them, the summary shows `speakers: guessed`. If a file lacks times, they are
+    estimated from the number of words, and the summary shows `times: estimated`.
 
     Importing a file again with the same options adds nothing.
     """

@@ -1,9 +1,9 @@
 """Recorded meetings: their files, and their replay into a running system.
 
-- `reader` reads captured events and subtitle files; `glossary_csv` reads a glossary from CSV.
+- `reader` reads transcript files; `glossary_csv` reads a glossary from CSV.
 - `player` replays recordings over the HTTP API. `caption_summary` counts the captions of a meeting.
 
-The subtitle formats themselves are in `operators.subtitles`, the HTTP client in `cluster.api_client`.
+The formats themselves are in `operators.transcripts`, the HTTP client in `cluster.api_client`.
 """
 
 __all__ = [

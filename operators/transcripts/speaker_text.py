@@ -47,7 +47,7 @@ class _Mark(NamedTuple):
         start: the time, in seconds.
         name: the speaker's name; None if the line has no name apart from the speech.
         rest: the speech; empty if it is in the lines below.
-        is_certain: whether the form leaves no doubt that the line begins with a time.
+        is_certain: whether the form shows that the line begins with a time.
     """
 
     start: float

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from operators.errors import InvalidInputError
 from operators.fields import EpochMs, Language, SourceLanguage, Title, to_invalid_input_error
 from operators.meeting_config import MAX_TARGET_LANGUAGES, MeetingConfig
-from operators.transcripts import TranscriptFormat, TranscriptIssue, parse_transcript, transcript_name
+from operators.transcripts import TranscriptFormat, parse_transcript, transcript_name
 from serve.http.dependencies.services import ServicesDep
 from serve.http.problems import problem_responses
 from serve.text.languages import confusable_group, detect_group
@@ -44,6 +44,14 @@ _BEGAN_AT = Query(
 _EXAMPLE = "WEBVTT\n\n00:00:00.500 --> 00:00:01.400\n<v Ann>Good morning.</v>\n"
 
 
+class ImportIssue(BaseModel):
+    """A part of a file that was left out or repaired: its place, the problem, and whether speech was lost."""
+
+    place: str
+    message: str
+    lost_speech: bool
+
+
 class ImportState(BaseModel):
     """An import, with its progress.
 
@@ -64,7 +72,7 @@ class ImportState(BaseModel):
     began_at_ms: int
     speakers: str
     times_estimated: bool
-    issues: list[TranscriptIssue]
+    issues: list[ImportIssue]
     issue_count: int
     created_at: datetime
     updated_at: datetime
@@ -162,6 +170,4 @@ def _fingerprint(content: bytes, options: list[Any]) -> str:
 
 
 def _to_state(record: ImportRecord) -> ImportState:
-    issues = [TranscriptIssue(**issue) for issue in record.issues]
-    fields = {name: getattr(record, name) for name in ImportState.model_fields if name != "issues"}
-    return ImportState.model_validate(fields | {"issues": issues})
+    return ImportState.model_validate(record, from_attributes=True)

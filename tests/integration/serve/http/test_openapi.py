@@ -29,6 +29,10 @@ BODIES: dict[str, Any] = {
     "post /api/meetings": {},
     "patch /api/meetings/{meeting_id}/config": {"style": "formal"},
     "post /api/meetings/{meeting_id}/end": {},
+    "post /api/imports": {
+        "at": 1,
+        "payload": {"chunk_id": "1", "speaker_name": "Ann", "text": "Hi.", "start_time": 0, "end_time": 1},
+    },
     EVENTS: {"events": [{"payload": CHUNK}]},
     "post /api/meetings/{meeting_id}/move": {"lane": "live-1"},
     "post /api/lanes": {},
@@ -74,7 +78,7 @@ class DescribedApi:
         """Send a route a request for something that doesn't exist."""
         method, path = route.split(" ")
         path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none", "source": "none"}
-        path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1"} | options.pop("places", {})
+        path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1", "import_id": str(uuid4())} | options.pop("places", {})
         if not options.keys() & {"content", "json"} and route in BODIES:
             options["json"] = BODIES[route]
         async with self._client.stream(method, path.format(**path_parameters), **options) as answer:
@@ -98,7 +102,7 @@ class DescribedApi:
 @asynccontextmanager
 async def run_described_api(postgres_url: str, redis_url: str, **options: Any) -> AsyncIterator[DescribedApi]:
     """Run an API on these stores."""
-    with run_api(ApiOptions(postgres_url, redis_url, max_body=MOST, **options)) as address:
+    with run_api(ApiOptions(postgres_url, redis_url, max_body=MOST, max_import=MOST, **options)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield DescribedApi(client, (await client.get("/openapi.json")).json())
 
@@ -118,6 +122,7 @@ async def test_errors_of_a_request_are_described(stage: ApiHarness, postgres_url
             "source": "%00",
             "webhook_id": "x",
             "delivery_id": "x",
+            "import_id": "x",
         }
         assert await running.routes_answering(
             422, places=wrong, params={"limit": "x"}, json=[]
