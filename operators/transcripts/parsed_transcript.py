@@ -11,8 +11,8 @@ from operators.entries import Chunk
 from operators.errors import InvalidInputError
 from operators.subtitles import Attribution
 
-MAX_TRANSCRIPT_BYTES = 32 * 2**20
-"""Maximum size of a transcript file. A day of speech with the times of each word has about this size."""
+MAX_TRANSCRIPT_BYTES = 16 * 2**20
+"""Maximum size of a transcript file. A working day of speech with the times of each word has about this size."""
 _FILE_SUFFIXES = re.compile(r"(?:\.broadcasts)?\.(?:jsonl|ndjson|json|vtt|srt|txt)$", re.IGNORECASE)
 
 

@@ -32,7 +32,8 @@ _TIME = rf"(?P<bracket>[\[(<])?(?P<time>{CLOCK_TIME})[\])>]?"
 _TIME_BEFORE = re.compile(rf"{_TIME}(?:\s*[-–—|,:]\s+|\s+|$)(?P<rest>.*)")
 _TIME_WITHIN = re.compile(rf"(?P<name>[^:]{{1,100}}?)\s*[\[(](?P<time>{CLOCK_TIME})[\])]\s*:\s+(?P<rest>.+)")
 _NAME_AND_TIME = re.compile(rf"(?P<name>[^:]{{1,100}}?)(?P<gap>\s*[-–—|,]?\s+){_TIME}:?")
-_OTTER_GAP = re.compile(r" {2,}|\t\s*")
+_WIDE_GAP = re.compile(r"\s{2,}|\t")
+_OTTER_GAP = "  "
 _OTTER_TRAILER = re.compile(r"Transcribed by https?://otter\.ai/?", re.IGNORECASE)
 _FIX = (
     "must name a speaker or a time: write `Ann: Hello.`, or `Ann  0:03` above the speech."
@@ -81,7 +82,7 @@ def parse_speaker_text(text: str, name: str) -> ParsedTranscript:
         raise InvalidInputError(name, "holds no event, cue or line of speech")
     issues: list[TranscriptIssue] = []
     speech = list(_speech_lines(lines, issues))
-    cues, attribution = attribute_speakers([[CueLine(line.name, line.text)] for line in speech])
+    cues, attribution = attribute_speakers([[CueLine(line.name, " ".join(line.text.split()))] for line in speech])
     if attribution is Attribution.UNKNOWN and all(line.start is None for line in speech):
         raise InvalidInputError(f"{name}: line {lines[0][0]}", _FIX)
     has_names = attribution is not Attribution.UNKNOWN
@@ -110,11 +111,14 @@ def parse_speaker_text(text: str, name: str) -> ParsedTranscript:
 
 
 def _visible_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that have visible text, with their numbers. NUL can't be stored, so it is replaced."""
+    """Yield the lines that have visible text, with their numbers.
+
+    A wide gap becomes two spaces, because the search for names takes long in a long gap. NUL can't be stored, so it is replaced.
+    """
     normalized = re.sub(r"\r+\n|\r", "\n", text.replace("\0", "\ufffd"))
     for number, line in enumerate(normalized.split("\n"), 1):
         if is_visible(line) and not _OTTER_TRAILER.fullmatch(line.strip()):
-            yield number, line.strip()
+            yield number, _WIDE_GAP.sub(_OTTER_GAP, line.strip())
 
 
 def _speech_lines(lines: Sequence[tuple[int, str]], issues: list[TranscriptIssue]) -> Iterator[_SpeechLine]:
@@ -176,7 +180,7 @@ def _parse_name_and_time(line: str) -> _Mark | None:
     if match is None:
         return None
     name = match["name"].strip()
-    if not is_like_name(name) and not _OTTER_GAP.fullmatch(match["gap"]):
+    if not is_like_name(name) and match["gap"] != _OTTER_GAP:
         return None
     return _to_mark(match, name, "")
 

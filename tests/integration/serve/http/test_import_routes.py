@@ -68,7 +68,12 @@ def long_text(count: int) -> str:
 
 
 async def test_a_file_becomes_a_meeting(stage: ApiHarness, importer: TranscriptImporter) -> None:
-    options = {"target_languages": ["pt", "pt-br"], "source_language": "en", "title": "Board", "began_at": BEGAN_AT}
+    options: dict[str, Any] = {
+        "target_languages": ["pt", "pt-br"],
+        "source_language": "en",
+        "title": "Board",
+        "began_at": BEGAN_AT,
+    }
     new = await post(stage, VTT, **options)
     assert (new["state"], new["meeting_id"], new["appended"], new["event_count"]) == ("queued", None, 0, 2)
     assert (new["format"], new["name"], new["speakers"], new["times_estimated"]) == ("vtt", "talk.vtt", "named", False)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from operators.engine_config import EnginesConfig
 from serve.app_options import ApiOptions
 from serve.http.problems import Problem
+from storage.postgres import transcript_imports
 from storage.postgres.engine_config_versions import save_settings_config
 from tests.harness.api.server_thread import run_api
 from tests.integration.serve.http.test_dead_letter_routes import store_dead_letter
@@ -175,8 +177,12 @@ async def test_conflicts_are_described(stage: ApiHarness, postgres_url: str, red
         assert found == running.documented_routes(409)
 
 
-async def test_overload_is_described(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_overload_is_described(
+    stage: ApiHarness, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.add_uncommitted_entry()
+    # The API runs in a thread of this process.
+    monkeypatch.setattr(transcript_imports, "MAX_UNFINISHED", 0)
 
     async def places() -> dict[str, str]:
         meeting = await stage.create_meeting()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ def test_omissions_repairs_and_guessed_speakers_are_reported(
     assert summarize_reading(read_recording(path)) == ""
     print_reading(read_recording(path))
     assert capsys.readouterr().err == ""
+
+
+def test_estimated_times_and_json_paths_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path := tmp_path / "notes.txt").write_text("Weekly\nAnn: Hi.\nBob: Hi.\nAnn: So.\n")
+    print_reading(read_recording(path))
+    assert capsys.readouterr().err.splitlines() == [
+        "notes: times: estimated; left out: 1",
+        "  line 1: 1 lines above the first speaker are left out",
+    ]
+    sentence = {"text": "Hi.", "start_time": 1, "end_time": 2, "speaker_name": "Ann"}
+    document = {"date": 1_777_885_200_000, "sentences": [sentence, sentence | {"end_time": "soon"}]}
+    (path := tmp_path / "m.json").write_text(json.dumps(document))
+    recording = read_recording(path)
+    print_reading(recording)
+    assert capsys.readouterr().err.splitlines()[1].startswith("  sentences.1.end_time: the entry is left out: ")
+    assert recording.began_at == 1_777_885_200_000
 
 
 def test_a_long_list_of_remarks_is_truncated_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

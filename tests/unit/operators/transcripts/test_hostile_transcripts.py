@@ -133,7 +133,7 @@ def test_the_suffix_makes_no_difference(text: str, suffix: str) -> None:
 
 
 def test_a_file_may_have_no_more_than_the_limit() -> None:
-    with pytest.raises(InvalidInputError, match=r"a\.txt: must have no more than 33554432 bytes: split the file"):
+    with pytest.raises(InvalidInputError, match=r"a\.txt: must have no more than 16777216 bytes: split the file"):
         parse_transcript(b" " * (MAX_TRANSCRIPT_BYTES + 1), "a.txt")
 
 
@@ -150,5 +150,7 @@ def test_a_large_file_of_each_form_is_read() -> None:
     assert len(parse_transcript(lines.encode(), "a.txt").events) == 5_000
     names = "\n".join(f"Speaker {k % 300}: word {k}. And so on: it goes." for k in range(5_000))
     assert len(parse_transcript(names.encode(), "a.txt").events) == 5_000
+    for line in ("Ann" + " " * 300_000 + "x", "Ann:" * 100_000, "1:00 " * 100_000, "[" * 300_000 + "0:01"):
+        check(line.encode(), "a.txt")
     document = json.dumps([RECALL | {"words": [WORD] * 50_000}])
     assert len(parse_transcript(document.encode(), "a.json").events) > 300
