@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from operators.engine_config import AnyEngineConfig, FirefoxConfig
@@ -63,7 +64,7 @@ class ApiOptions:
     ongoing: PositiveInt = 1_200
     queued: NonNegativeInt = 200
     max_body: PositiveInt = 8 * 2**20
-    max_import: PositiveInt = MAX_TRANSCRIPT_BYTES
+    max_import: Annotated[int, Field(ge=1, le=MAX_TRANSCRIPT_BYTES)] = MAX_TRANSCRIPT_BYTES
     heartbeat: PositiveFloat = 5.0
     max_live: PositiveInt = 100
     lag_limit: PositiveFloat = 30.0

@@ -80,7 +80,9 @@ class DescribedApi:
         """Send a route a request for something that doesn't exist."""
         method, path = route.split(" ")
         path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none", "source": "none"}
-        path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1", "import_id": str(uuid4())} | options.pop("places", {})
+        path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1", "import_id": str(uuid4())} | options.pop(
+            "places", {}
+        )
         if not options.keys() & {"content", "json"} and route in BODIES:
             options["json"] = BODIES[route]
         async with self._client.stream(method, path.format(**path_parameters), **options) as answer:
