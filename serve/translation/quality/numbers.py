@@ -85,14 +85,21 @@ _COMPOSITE = re.compile(
 )
 _PART_OF_A_COMPOSITE = re.compile(rf"({_DIGIT_GROUPS})((?:{_MAGNITUDE_SIGN})*)")
 _FIGURE = re.compile(rf"(?P<composite>{_COMPOSITE.pattern})|{_NUMBER.pattern}")
-_FRACTION_WORD = re.compile(word_pattern(all_words(_WORDS["fraction_words"])))
+
+
+def _folded_word_pattern(words: list[str]) -> re.Pattern[str]:
+    """Return a pattern that finds words in a casefolded text, in which `dreißig` is `dreissig`."""
+    return re.compile(word_pattern(list(map(str.casefold, words))))
+
+
+_FRACTION_WORD = _folded_word_pattern(all_words(_WORDS["fraction_words"]))
 """Words for a half, and for 15, 30 and 45 minutes."""
-_ROUND_NUMBER_WORD = re.compile(word_pattern(all_words(_WORDS["round_number_words"])))
+_ROUND_NUMBER_WORD = _folded_word_pattern(all_words(_WORDS["round_number_words"]))
 _ROUND_NUMBERS = frozenset(map(Decimal, (100, 1000, 10**6, 10**9)))
 _MAX_WRITTEN_OUT = 12
 """The largest number that languages usually write out."""
 _NUMBER_WORDS = {
-    language: tuple(re.compile(word_pattern(numbers[str(number)])) for number in range(2, _MAX_WRITTEN_OUT + 1))
+    language: tuple(_folded_word_pattern(numbers[str(number)]) for number in range(2, _MAX_WRITTEN_OUT + 1))
     for language, numbers in _WORDS["number_words"].items()
 }
 """Words for the numbers from 2 to 12. Zero and one have too many forms and are never reported as missing."""

@@ -189,6 +189,12 @@ def test_any_text_is_accepted(said: str, answer: str, target: str) -> None:
     missing_numbers(said, answer, "en", target)
 
 
+def test_words_with_a_sharp_s_count() -> None:
+    assert missing_numbers("We meet at 2:30.", "Wir treffen uns um zwei Uhr dreißig.", "en", "de") == []
+    assert missing_numbers("We have 3 offers.", "Wir haben dreißig Angebote.", "en", "de") == ["3"]
+    assert missing_numbers("We have 3 offers.", "Wir haben drei Angebote.", "en", "de") == []
+
+
 @given(
     st.text(alphabet="0123456789.,:/h '’-x%万億千十만천 年月半kFY", max_size=90),
     st.text(alphabet="0123456789.,万만 ", max_size=90),
