@@ -27,6 +27,7 @@ GOOD_TRANSLATIONS = {
     "bn": "সবাইকে সুপ্রভাত, চলুন আজকের সভা শুরু করি।",
     "da": "Godmorgen alle sammen, lad os begynde dagens møde.",
     "ca": "Bon dia a tothom, comencem la reunió d'avui.",
+    "ru": "Доброе утро всем, давайте начнём сегодняшнее совещание.",
     "ta": "அனைவருக்கும் காலை வணக்கம், இன்றைய கூட்டத்தைத் தொடங்குவோம்.",
 }
 
@@ -86,6 +87,8 @@ WRAPPED = [
     ("pl", "### Tłumaczenie\n{t}"),
     ("tr", "\\text{{{t}}}"),
     ("vi", "$${t}$$"),
+    ("ru", "{t} Надеюсь, это поможет!"),
+    ("ru", "{t} Надеюсь это помогло."),
     ("es", "{t} [FIN]"),
     ("it", "{t}<|eom_id|>"),
     ("id", "<unused94>thought\nx<unused95>{t}"),
