@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from serve.text import word_lists
-from serve.text.word_lists import all_words, any_of, word_pattern
+from serve.text.word_lists import all_words, any_of, phrase_pattern, word_pattern
 
 ROOT = Path(__file__).parents[4]
 FOLDERS = sorted(folder for room in ("operators", "serve") for folder in (ROOT / room).rglob("data") if folder.is_dir())
@@ -18,7 +18,7 @@ FOLDERS = sorted(folder for room in ("operators", "serve") for folder in (ROOT /
 
 def test_docstring_examples() -> None:
     failed, tried = doctest.testmod(word_lists)
-    assert (failed, tried) == (0, 2)
+    assert (failed, tried) == (0, 5)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
@@ -47,3 +47,36 @@ def test_a_dot_of_a_word_is_no_pattern() -> None:
 
 def test_all_words_are_listed_once() -> None:
     assert all_words({"pt": ["a", "o"], "es": ["a", "la"]}) == ["a", "o", "la"]
+
+
+def test_a_phrase_has_one_word_of_each_slot() -> None:
+    pattern = re.compile(phrase_pattern([["ich kann", "kann ich"], {"words": ["das", "dir"], "max_count": 2}, "nicht"]))
+    assert pattern.search("Das kann ich dir das nicht sagen.".casefold())
+    assert pattern.search("ich kann das nicht")
+    assert not pattern.search("ich kann nicht")
+    assert not pattern.search("ich kann das dir das nicht")
+    assert not pattern.search("ich kann das nichtige")
+
+
+def test_capitals_of_a_phrase_match_capitals_only() -> None:
+    pattern = re.compile(phrase_pattern(["como", ["IA,", "modelo*"]]), re.IGNORECASE)
+    assert pattern.search("Como IA, eu")
+    assert pattern.search("como Modelos")
+    assert not pattern.search("como ia, dizendo")
+
+
+def test_a_gap_ends_the_words_before_it() -> None:
+    pattern = re.compile(phrase_pattern(["please", ["give", "send"], {"max_gap_chars": 5}, "text*"]))
+    assert pattern.search("please send me texts")
+    assert not pattern.search("please sender texts")
+    assert not pattern.search("please send me your texts")
+
+
+def test_a_clause_begins_after_a_mark_or_at_the_start() -> None:
+    pattern = re.compile(phrase_pattern(["^ai", ["として", "$"]], has_spaces=False))
+    assert [bool(pattern.search(text)) for text in ("aiとして", "はい、aiとして", "openaiとして", "ai")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
