@@ -1,10 +1,18 @@
-"""Detects degenerate output: repetition loops, error messages and placeholders."""
+"""Detects degenerate output: repetition loops, error messages and placeholders.
+
+The words by language are in `data/degenerate_output.toml`.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
+from serve.text.word_lists import all_words, any_of, read_word_lists, word_pattern
+
+_WORDS = {
+    name: all_words(lists) for name, lists in read_word_lists("serve.translation.llm", "degenerate_output").items()
+}
 _REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){3,}", re.DOTALL)
 """A part of a text, repeated four times in a row."""
 _WHOLE_REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){2,}[\s.,;]*", re.DOTALL)
@@ -15,20 +23,10 @@ _ERROR_MESSAGE = re.compile(
     r"^(?:<!doctype\b|<html\b|<error\b|[{\[\s]*\"error\")"
     r"|^\W*(?:\d{3}\s+)?(?:(?:\w+ )?error(?: code)?(?:\s*\d{3})?\s*[:：]|[\w.]*(?:Error|Exception)\s*[:：(]"
     r"|HTTP(?:/\d\S*)?\s*\d{3}\b|Traceback \(most"
-    r"|(?:internal server error|bad gateway|service unavailable|gateway time-?out|too many requests"
-    r"|rate limit(?:ed| exceeded| reached)"
-    r"|quota exceeded|model not found|unauthorized|invalid api key|request timed out|connection (?:refused|reset|error|timed out)"
-    r"|out of memory|context length exceeded|no response|request failed|something went wrong)\b"
-    r"|(?:erro|fehler|erreur|errore|fout|błąd|ошибка|помилка|hata|fel|fejl|feil|virhe|hiba|chyba|خطأ|שגיאה|错误|錯誤|エラー|오류"
-    r"|lỗi|kesalahan)\s*[:：])",
+    rf"|{any_of(_WORDS['server_messages'])}\b|{any_of(_WORDS['error_labels'])}\s*[:：])",
     re.IGNORECASE,
 )
-_SPOKEN_ERROR = re.compile(
-    r"err[oe]|error|exception|fail|fault|mistake|bug|problem|wrong|broken|time|limit|server|model|connect|memory|respon|fehl|fout"
-    r"|błąd|błęd|ошиб|помил|hata|\bfel\b|fejl|feil|virh|hib|chyb|خطأ|أخطاء|שגיאה|טעות|错|錯|误|誤|エラー|間違|ミス|오류|잘못|실수|에러"
-    r"|lỗi|salah|tracback|http|quota|cuota|api|key",
-    re.IGNORECASE,
-)
+_SPOKEN_ERROR = re.compile(word_pattern(_WORDS["spoken_errors"]), re.IGNORECASE)
 _EMPTY_VALUES = frozenset(
     {"null", "none", "undefined", "nan", "n/a", "nil", "empty", "[object object]", "string", "..."}
 )
