@@ -3,72 +3,26 @@
 Such a model leaves "Mm-hmm." and "Um" untranslated (and *um* is a word in Portuguese), and makes up an object for
 "Thank you." ("Obrigado por enviar uma edição"). Half of the turns of a meeting are such utterances.
 
-Portuguese fillers are spelled as in native transcripts (the norms of the NURC corpora: *ahn*, *hum*, *aham*; *hã* is in the
-dictionaries of both countries). The formulas are common to Brazil and Portugal. Thanks take the unmarked form, because a
-speaker's gender isn't known.
+The words by language are in `data/phrasebook.toml`.
 """
 
 from __future__ import annotations
 
 import re
 
-_FILLERS: dict[str, dict[str, str]] = {
-    "en": {
-        **dict.fromkeys(("mm-hmm", "mm-hm", "mhm", "mhmm", "m-hm", "uh-huh", "aha"), "assent"),
-        **dict.fromkeys(("hmm", "hm", "mm", "mmm", "hmmm"), "thought"),
-        **dict.fromkeys(("uh", "um", "umm", "uhm", "uhh", "er", "erm"), "hesitation"),
-        **dict.fromkeys(("huh",), "question"),
-    },
-    "pt": {
-        **dict.fromkeys(("aham", "ahã", "uhum", "uh-hum", "hum-hum"), "assent"),
-        **dict.fromkeys(("hum", "hmm", "hm"), "thought"),
-        **dict.fromkeys(("ahn", "ã", "ãh", "éh"), "hesitation"),
-        **dict.fromkeys(("hã", "hein"), "question"),
-    },
-}
-# The spelling to use for each meaning, the first of those above: in translations, and in texts for the model, which leaves
-# this spelling unchanged.
-_FILLER_SPELLINGS = {
-    language: {meaning: sound for sound, meaning in reversed(sounds.items())} for language, sounds in _FILLERS.items()
-}
+from serve.text.word_lists import read_word_lists
 
-_PHRASES: dict[tuple[str, str], dict[str, str]] = {
-    ("en", "pt"): {
-        "'kay": "Ok",
-        "agreed": "De acordo",
-        "bye": "Tchau",
-        "bye bye": "Tchau, tchau",
-        "cool": "Ótimo",
-        "excuse me": "Com licença",
-        "great": "Ótimo",
-        "hang on": "Só um momento",
-        "hold on": "Só um momento",
-        "i do": "Sim",
-        "nah": "Não",
-        "never mind": "Não importa",
-        "nope": "Não",
-        "of course": "Claro",
-        "see you": "Até logo",
-        "thank you": "Obrigado",
-        "thank you so much": "Muito obrigado",
-        "thank you very much": "Muito obrigado",
-        "thanks": "Obrigado",
-        "what": "O quê",
-        "yeah": "Sim",
-        "you're welcome": "De nada",
-    },
-    ("pt", "en"): {
-        "beleza": "Okay",
-        "com licença": "Excuse me",
-        "de nada": "You're welcome",
-        "obrigada": "Thank you",
-        "obrigado": "Thank you",
-        "sim": "Yes",
-        "tchau": "Bye",
-        "tá": "Okay",
-        "tá bom": "Okay",
-    },
+_WORDS = read_word_lists("serve.engines.firefox", "phrasebook")
+_SPELLINGS: dict[str, dict[str, list[str]]] = _WORDS["fillers"]
+_FILLERS = {
+    language: {sound: meaning for meaning, sounds in meanings.items() for sound in sounds}
+    for language, meanings in _SPELLINGS.items()
 }
+# The spelling to use for each meaning: in translations, and in texts for the model, which leaves this spelling unchanged.
+_FILLER_SPELLINGS = {
+    language: {meaning: sounds[0] for meaning, sounds in meanings.items()} for language, meanings in _SPELLINGS.items()
+}
+_PHRASES: dict[str, dict[str, dict[str, str]]] = _WORDS["phrases"]
 
 # The English-Portuguese model's hallucination for thanks without an object ("Obrigado por enviar uma edição", "… uma viagem").
 _HALLUCINATED_THANKS = re.compile(r"\bObrigado por enviar uma\b")
@@ -87,7 +41,7 @@ def translate_phrase(text: str, source: str, target: str) -> str | None:
     """
     end = _END.search(text)
     core = text[: end.start()] if end else text
-    translation = _PHRASES.get((source, target), {}).get(core.strip().lower().replace("’", "'"))
+    translation = _PHRASES.get(source, {}).get(target, {}).get(core.strip().lower().replace("’", "'"))
     if translation is None:
         return None
     return (translation if core.strip("'’ ")[:1].isupper() else translation[0].lower() + translation[1:]) + text[
