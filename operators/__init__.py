@@ -2,7 +2,7 @@
 
 Here are the log's entries, the operators (`dedup`, `sentences`, `context_window`, `ticks`), requests to translation and
 insight engines, the engines' configuration, outbound webhooks as data (`webhooks`), and the errors of the whole project.
-`subtitles` and `transcripts` read files; `sources` reads messages of other services.
+`subtitles` and `transcripts` read files; `sources` reads messages of other services; `word_lists` reads words by language.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
 """
@@ -28,4 +28,5 @@ __all__ = [
     "transcripts",
     "translation_requests",
     "webhooks",
+    "word_lists",
 ]

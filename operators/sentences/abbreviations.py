@@ -6,10 +6,10 @@ this module.
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Any, Literal, NamedTuple
+
+from operators.word_lists import read_word_lists
 
 
 class LanguageRules(NamedTuple):
@@ -57,7 +57,7 @@ SENTENCEX_LANGUAGES = ("en", "am", "bn", "gu", "hi", "hy", "ja", "kk", "kn", "ml
 
 @cache
 def _read_words(name: str) -> dict[str, Any]:
-    return tomllib.loads(files("operators.sentences").joinpath("data", f"{name}.toml").read_text("utf-8"))
+    return read_word_lists("operators.sentences", name)
 
 
 @cache

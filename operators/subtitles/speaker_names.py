@@ -1,15 +1,16 @@
-"""Detection of speaker names at the beginning of a line: `Ann: Hi`, `[ANN] Hi`, `田中：はい`."""
+"""Detection of speaker names at the beginning of a line: `Ann: Hi`, `[ANN] Hi`, `田中：はい`.
+
+The words by language are in `data/speaker_names.toml`.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from operators.word_lists import all_words, any_of, read_word_lists
 
-def _word_set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
+_WORDS = {name: all_words(lists) for name, lists in read_word_lists("operators.subtitles", "speaker_names").items()}
 _CHANGE = r"\s*(?P<change>[-–—‐]\s*|(?:>>+|＞＞)\s*)?"
 _TIME = r"\s*[(\[（]\d{1,2}:\d{2}(?::\d{2})?[)\]）]"
 """The time after each name in some files: `Ann (00:05): Hi`."""
@@ -27,59 +28,13 @@ MAX_NAME_WORDS, MAX_UNSPACED_NAME_CHARS = 5, 12
 _MAX_CASELESS_NAME_WORDS = 3
 _PUNCTUATION = re.compile(r"[!?…;\"“”„«»。、，！？؛،]|\.\.|(?<!\w)['’]|\d:\d")
 _ABBREVIATED = re.compile(r"(?:[^\W\d_]{1,4}\.)+|[^\W\d_]+\.?")
-_NUMBERED = re.compile(
-    r"(?:speaker|spk|person|participant|user|guest|host|voice|man|woman|unknown|sprecher(?:in)?|orador|locuteur)"
-    r"[ _-]?\w{1,3}",
-    re.IGNORECASE,
-)
-_PARTICLES = _word_set(
-    "al and bin d da das de del della den der des di do dos du e el et ibn la las le los of och og st ten ter the to und v van"
-    " von vd y zu"
-)
-# Words that begin a clause, but no name: `My mother told me: be brave.`
-_CLAUSE_OPENERS = _word_set(
-    "a an and are as at because but for from he her his how i if in is it its my no not of on or our she so that the their"
-    " then there these they this those to was we were what when where which who why with yes you your"
-    " der die das ein eine ich du er sie es wir ihr mein meine und aber wenn dann"
-    " le la les un une je tu il elle nous vous ils elles mon ma mes et mais si el los las una yo mi mis y pero o os as um"
-    " uma eu meu minha mas se"
-)
-_VERBS_OF_SPEECH = re.compile(r"(?:说|說|道|问|問|答|想|言う|言った|曰く)$")
-# Common words before a colon that introduce a sentence. They count as names only if they repeat.
-LEAD_IN_WORDS = _word_set(
-    "action actions agenda also answer attention background because bonus bottom caption captions caution conclusion context"
-    " correction decision decisions details disclaimer edit editor example examples fact finally first footnote goal hint idea"
-    " important info information key language last lesson listen location look meaning meanwhile message music narration"
-    " nb next note notes now okay ok one option options point problem producer ps purpose question questions quote reason"
-    " remember reminder result results rule scene second solution source speakers spoiler status step story subject subtitles"
-    " summary synced task term third time tip title todo topic transcript transcription translation translator two update"
-    " warning well"
-    " achtung antwort aufgabe beispiel fazit frage hinweis lösung problem thema übersetzung untertitel wichtig"
-    " attention conseil conclusion exemple important question raison remarque réponse résultat sujet traduction"
-    " atención conclusión consejo ejemplo importante nota pregunta problema respuesta resultado solución subtítulos tema"
-    " atenção conclusão dica exemplo legendas pergunta resposta resultado solução"
-    " attenzione conclusione domanda esempio risposta risultato soluzione sottotitoli"
-    " vraag antwoord samenvatting voorbeeld conclusie waarschuwing onderwerp besluit actie"
-    " pytanie odpowiedź uwaga przykład wniosek temat podsumowanie decyzja otázka odpověď odpoveď pozor příklad príklad závěr"
-    " вопрос ответ внимание пример вывод тема итог решение примечание питання відповідь увага приклад висновок"
-    " fråga svar exempel slutsats obs spørgsmål spørsmål eksempel konklusjon kysymys vastaus huom esimerkki"
-    " soru cevap dikkat örnek sonuç not kérdés válasz figyelem példa întrebare răspuns atenție exemplu concluzie"
-    " ερώτηση απάντηση προσοχή سؤال جواب ملاحظة مثال שאלה תשובה הערה प्रश्न उत्तर 질문 답변 주의 câu hỏi trả lời pertanyaan jawaban"
-    " 注意 注 备注 備註 例如 例 问题 問題 字幕 答案 结论 結論 翻译 翻譯 第一 第二"
-)
-_SOUND_WORDS = _word_set(
-    "applause applauding background bell bells bleep breathes breathing buzzing cheering cheers chuckle chuckles clapping"
-    " coughing coughs crosstalk crying footsteps gasps groans inaudible indistinct laugh laughing laughs laughter music"
-    " musical noise pause phone ringing rings sigh sighing sighs silence singing sings sobbing sobs static thunder"
-    " unintelligible whispering whispers"
-    " applaus beifall gelächter lachen lacht musik stille unverständlich applaudissements inaudible musique rires rire silence"
-    " aplausos inaudible música risas ruido silencio suspira aplauso risos risadas ruído applausi musica risate silenzio"
-    " 拍手 掌声 掌聲 笑 笑声 笑聲 音乐 音樂 音楽 静音 沈黙 음악 박수 웃음 침묵"
-    " музыка смех аплодисменты тишина неразборчиво музика сміх оплески тиша muzyka śmiech oklaski brawa cisza hudba smích smiech"
-    " potlesk ticho müzik alkış kahkaha gülüşmeler sessizlik muziek gelach applaus stilte musik skratt skratter applåder latter"
-    " bifald applaus musikk naurua musiikkia zene nevetés taps muzică râsete aplauze glazba smijeh pljesak μουσική γέλια"
-    " χειροκροτήματα موسيقى ضحك تصفيق موسیقی خنده מוזיקה צחוק संगीत हँसी तालियाँ เพลง เสียงหัวเราะ âm nhạc cười musik tertawa"
-)
+_NUMBERED = re.compile(rf"{any_of(_WORDS['numbered_speakers'])}[ _-]?\w{{1,3}}", re.IGNORECASE)
+_PARTICLES = frozenset(_WORDS["name_particles"])
+_CLAUSE_OPENERS = frozenset(_WORDS["clause_openers"])
+_VERBS_OF_SPEECH = re.compile(rf"{any_of(_WORDS['verbs_of_speech'])}$")
+LEAD_IN_WORDS = frozenset(_WORDS["lead_in_words"])
+"""Common words before a colon that introduce a sentence. They count as names only if they repeat."""
+_SOUND_WORDS = frozenset(_WORDS["sound_words"])
 
 
 @dataclass(frozen=True, slots=True)

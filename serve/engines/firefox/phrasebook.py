@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from serve.text.word_lists import read_word_lists
+from operators.word_lists import read_word_lists
 
 _WORDS = read_word_lists("serve.engines.firefox", "phrasebook")
 _SPELLINGS: dict[str, dict[str, list[str]]] = _WORDS["fillers"]

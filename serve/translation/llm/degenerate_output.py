@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from serve.text.word_lists import all_words, any_of, read_word_lists, word_pattern
+from operators.word_lists import all_words, any_of, read_word_lists, word_pattern
 
 _WORDS = {
     name: all_words(lists) for name, lists in read_word_lists("serve.translation.llm", "degenerate_output").items()

@@ -11,9 +11,9 @@ from functools import cache
 
 import langcodes
 
+from operators.word_lists import all_words, any_of, read_word_lists, word_pattern
 from serve.engines.protocol import Utterance
 from serve.text.languages import base_language
-from serve.text.word_lists import all_words, any_of, read_word_lists, word_pattern
 
 _LISTS = read_word_lists("serve.translation.llm", "labels")
 _WORDS = {name: all_words(lists) for name, lists in _LISTS.items()}

@@ -11,8 +11,8 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from operators.word_lists import Slot, phrase_pattern, read_word_lists, word_pattern
 from serve.text.languages import LANGUAGES_WITHOUT_SPACES, base_language
-from serve.text.word_lists import Slot, phrase_pattern, read_word_lists, word_pattern
 
 _LISTS = read_word_lists("serve.translation.llm", "refusals")
 _OPENING_CHARS = 60

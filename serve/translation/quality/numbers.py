@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from operators.word_lists import all_words, read_word_lists, word_pattern
 from serve.text.languages import base_language
-from serve.text.word_lists import all_words, read_word_lists, word_pattern
 from serve.translation.quality.named_entities import LETTER_RANGES
 
 _WORDS = read_word_lists("serve.translation.quality", "numbers")

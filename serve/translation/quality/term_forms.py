@@ -9,8 +9,8 @@ from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
 from operators.term_matching import contains_term
+from operators.word_lists import read_word_lists
 from serve.text.languages import LANGUAGES_WITHOUT_SPACES, base_language
-from serve.text.word_lists import read_word_lists
 
 _WORD = re.compile(r"[^\W_]+")
 _UNINFLECTABLE = re.compile(r"[^\w\s'’-]|_|^\W*$")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from serve.text import word_lists
-from serve.text.word_lists import all_words, any_of, phrase_pattern, word_pattern
+from operators import word_lists
+from operators.word_lists import all_words, any_of, phrase_pattern, word_pattern
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 FOLDERS = sorted(folder for room in ("operators", "serve") for folder in (ROOT / room).rglob("data") if folder.is_dir())
 
 
