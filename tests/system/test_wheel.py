@@ -1,4 +1,4 @@
-"""The wheel holds every module, and needs nothing but what is locked for those who run Parley."""
+"""The wheel holds every module and data file, and needs nothing but what is locked for those who run Parley."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
+ROOMS = ("operators", "storage", "flows", "serve", "cluster")
 IMPORT_ALL = """
 import importlib, pkgutil
 names = ["operators", "storage", "flows", "serve", "cluster"]
@@ -33,10 +37,16 @@ def run_command(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_wheel_with_its_locked_dependencies_alone_imports_every_module(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    tracked = run_command("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
-    for name in tracked:
+def tracked_files() -> list[str]:
+    return run_command("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the working tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in tracked_files():
         if not name.startswith("tests/") and (ROOT / name).exists():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
@@ -49,11 +59,24 @@ def test_the_wheel_with_its_locked_dependencies_alone_imports_every_module(tmp_p
         "--python",
         sys.executable,
         "--out-dir",
-        tmp_path,
+        folder,
         source,
-        cwd=tmp_path,
+        cwd=folder,
     )
-    [wheel] = tmp_path.glob("*.whl")
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_contains_every_data_file(wheel: Path) -> None:
+    in_rooms = [Path(name) for name in tracked_files() if name.split("/")[0] in ROOMS and (ROOT / name).exists()]
+    data_files = {str(path) for path in in_rooms if path.parent.name == "data"}
+    assert {"operators/sentences/data/abbreviations.toml", "serve/translation/llm/data/labels.toml"} <= data_files
+    dashboard = {str(path) for path in in_rooms if path.parent == Path("serve/dashboard") and path.suffix != ".py"}
+    with ZipFile(wheel) as archive:
+        assert (data_files | dashboard) - set(archive.namelist()) == set()
+
+
+def test_the_wheel_with_its_locked_dependencies_alone_imports_every_module(wheel: Path, tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     run_command(UV, "venv", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
     install = (UV, "pip", "install", "--python", python, "--no-deps")
@@ -62,7 +85,7 @@ def test_the_wheel_with_its_locked_dependencies_alone_imports_every_module(tmp_p
     imported = set(run_command(python, "-c", IMPORT_ALL, cwd=tmp_path).split())
     modules = {
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        for name in tracked
-        if name.endswith(".py") and name.split("/")[0] in ("operators", "storage", "flows", "serve", "cluster")
+        for name in tracked_files()
+        if name.endswith(".py") and name.split("/")[0] in ROOMS
     }
     assert imported == modules

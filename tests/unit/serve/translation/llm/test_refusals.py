@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.word_lists import read_word_lists
+from serve.text.languages import LANGUAGES_WITHOUT_SPACES
 from serve.translation.llm.refusals import is_refusal
 from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, needs_ami
 
@@ -54,6 +56,14 @@ from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, needs_ami
 def test_refusal_of_a_model_is_detected(answer: str) -> None:
     assert is_refusal(answer, "We have to send the budget to the customer.", "en")
     assert is_refusal(answer, "Wir müssen dem Kunden das Budget schicken.", "de-AT")
+
+
+@pytest.mark.parametrize("name", ["inabilities", "self_references", "text_requests"])
+def test_the_ends_of_a_phrase_are_not_optional(name: str) -> None:
+    for language, phrases in read_word_lists("serve.translation.llm", "refusals")[name].items():
+        for phrase in phrases:
+            assert "" not in list(phrase[-1]), phrase
+            assert "" not in list(phrase[0]) or language in LANGUAGES_WITHOUT_SPACES, phrase
 
 
 @pytest.mark.parametrize(
