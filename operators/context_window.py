@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from operators.glossary import match_terms, prompt_terms
 from operators.meeting_config import MeetingConfig
+from operators.speaker_keys import SpeakerRename, speaker_key, split_speaker_key
 from operators.stream import ChunkUpdate, Sentence, SentenceChanges
 from operators.translation_requests import ContextSentence, TranslationRequest
 
@@ -30,6 +31,7 @@ class WindowSentence:
     index_in_chunk: int
     speaker: str
     text: str
+    speaker_id: str | None = field(default=None, compare=False)
 
     @property
     def id(self) -> str:
@@ -65,6 +67,8 @@ def step(
     """
     config = update.config or state.config
     remaining = state.sentences
+    for rename in update.renames:
+        remaining = tuple(_rename_sentence(sentence, rename) for sentence in remaining)
     if sentences.emitted or sentences.retractions:
         changed_ids = {_parse_sentence_id(changed.id) for changed in (*sentences.emitted, *sentences.retractions)}
         candidates = [kept for kept in remaining if (kept.chunk_ordinal, kept.index_in_chunk) not in changed_ids]
@@ -102,7 +106,15 @@ def _parse_sentence_id(sentence_id: str) -> tuple[int, int]:
 
 
 def _window_sentence(sentence: Sentence) -> WindowSentence:
-    return WindowSentence(sentence.start, *_parse_sentence_id(sentence.id), sentence.speaker, sentence.text)
+    n, k = _parse_sentence_id(sentence.id)
+    return WindowSentence(sentence.start, n, k, sentence.speaker, sentence.text, sentence.speaker_id)
+
+
+def _rename_sentence(sentence: WindowSentence, rename: SpeakerRename) -> WindowSentence:
+    if not rename.applies_to(speaker_key(sentence.speaker, sentence.speaker_id)):
+        return sentence
+    speaker, speaker_id = split_speaker_key(rename.new_key)
+    return replace(sentence, speaker=speaker, speaker_id=speaker_id)
 
 
 def reusable_sentences(state: WindowState) -> tuple[WindowSentence, ...]:

@@ -70,6 +70,21 @@ class Chunk(StrictModel):
         return end
 
 
+class SpeakerRenamed(StrictModel):
+    """A speaker's name from this entry on. Earlier sentences follow. If the new speaker exists, the two become one.
+
+    Attributes:
+        speaker, speaker_id: the speaker as it is named before this entry.
+        new_speaker, new_speaker_id: the speaker as it is named from now on.
+    """
+
+    kind: Literal["speakers"] = "speakers"
+    speaker: SpeakerLabel
+    speaker_id: SpeakerLabel | None = None
+    new_speaker: SpeakerLabel
+    new_speaker_id: SpeakerLabel | None = None
+
+
 class MeetingStarted(StrictModel):
     """The start of a meeting, or of a later generation, if speech arrives after the meeting has timed out."""
 
@@ -79,6 +94,8 @@ class MeetingStarted(StrictModel):
     config: MeetingConfig
     began_at: EpochMs | None = None
     """When the first generation began (ms); None if this is the first."""
+    renames: tuple[SpeakerRenamed, ...] = ()
+    """The renames of earlier generations, in order."""
 
 
 class ConfigChanged(StrictModel):
@@ -112,12 +129,15 @@ class MeetingEnded(StrictModel):
     reason: Name = "ended by request"
 
 
-EntryKind = Literal["started", "chunk", "config", "moved", "ended"]
-EntryPayload = MeetingStarted | Chunk | ConfigChanged | MeetingMoved | MeetingEnded
-_PAYLOAD_TYPES: dict[str, type[MeetingStarted | Chunk | ConfigChanged | MeetingMoved | MeetingEnded]] = {
+EntryKind = Literal["started", "chunk", "config", "speakers", "moved", "ended"]
+EntryPayload = MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | MeetingMoved | MeetingEnded
+_PAYLOAD_TYPES: dict[
+    str, type[MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | MeetingMoved | MeetingEnded]
+] = {
     "started": MeetingStarted,
     "chunk": Chunk,
     "config": ConfigChanged,
+    "speakers": SpeakerRenamed,
     "moved": MeetingMoved,
     "ended": MeetingEnded,
 }

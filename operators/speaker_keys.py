@@ -1,14 +1,25 @@
 """Speaker keys: chunks with the same key are segmented as one person's speech.
 
-A key is the speaker's name, with the speaker's id if there is one. A chunk that was resubmitted from a dead letter has a key
-of its own, because the speech after it is closed.
+A key is the speaker's name, with the speaker's id if there is one. Two kinds of speech have a key of their own, which has a
+third part, because other speech of the speaker must not join them:
+- a chunk that was resubmitted from a dead letter, because the speech after it is closed;
+- the speech of a speaker before it was merged into another one.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from operators.entries import Chunk
 
 _SEPARATOR = "\x1f"  # Python treats it as white space, so no normalized name or speaker id contains it.
+_LABEL_PATTERN = re.compile("Speaker [1-9][0-9]{0,5}")
+
+
+def is_speaker_label(name: str) -> bool:
+    """Return whether a name only numbers an unknown speaker, as in `Speaker 1`."""
+    return _LABEL_PATTERN.fullmatch(name) is not None
 
 
 def speaker_key(speaker: str, speaker_id: str | None = None) -> str:
@@ -25,10 +36,52 @@ def chunk_speaker_key(chunk: Chunk) -> str:
 
 def is_resubmitted(key: str) -> bool:
     """Return whether a key belongs to a resubmitted chunk."""
-    return key.count(_SEPARATOR) > 1
+    return bool(_third_part(key).partition(_SEPARATOR)[0])
+
+
+def is_merged(key: str) -> bool:
+    """Return whether a key belongs to the speech of a speaker before it was merged into another one."""
+    return _SEPARATOR in _third_part(key)
 
 
 def split_speaker_key(key: str) -> tuple[str, str | None]:
     """Return a key's speaker: the name, and the id or None."""
     speaker, *rest = key.split(_SEPARATOR, 2)
     return speaker, (rest[0] or None) if rest else None
+
+
+def has_same_speaker(key: str, other: str) -> bool:
+    """Return whether two keys belong to the same speaker."""
+    return split_speaker_key(key) == split_speaker_key(other)
+
+
+def _third_part(key: str) -> str:
+    return "".join(key.split(_SEPARATOR, 2)[2:])
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerRename:
+    """The rename of a speaker, as it applies to speech before it.
+
+    Attributes:
+        old_key, new_key: the speaker's key before and after.
+        merge_ordinal: ordinal of the entry that merges the speaker into one that has spoken before; 0 for no merge.
+    """
+
+    old_key: str
+    new_key: str
+    merge_ordinal: int = 0
+
+    def applies_to(self, key: str) -> bool:
+        """Return whether a key belongs to the renamed speaker."""
+        return has_same_speaker(key, self.old_key)
+
+    def rename_key(self, key: str) -> str:
+        """Return a key after the rename. Merged speech keeps a key of its own."""
+        if not self.applies_to(key):
+            return key
+        third_part = _third_part(key) + (f"{_SEPARATOR}{self.merge_ordinal}" if self.merge_ordinal else "")
+        if not third_part:
+            return self.new_key
+        speaker, speaker_id = split_speaker_key(self.new_key)
+        return _SEPARATOR.join((speaker, speaker_id or "", third_part))

@@ -11,6 +11,7 @@ from typing import Any
 
 from operators.entries import Chunk
 from operators.meeting_config import MeetingConfig
+from operators.speaker_keys import SpeakerRename
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +21,22 @@ class ChunkRevision:
     Attributes:
         ordinal: ordinal of the chunk's first entry.
         arrived_at: arrival time of this revision (ms).
+        chunk: the chunk, with its speaker's present name.
+        speaker_key: key of the speech that the chunk belongs to (`operators.speaker_keys`).
     """
 
     ordinal: int
     arrived_at: int
     chunk: Chunk
+    speaker_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkUpdate:
     """The effect of one log item after deduplication: time advances to `at`, and chunks may close.
 
-    At most one of `revision`, `is_repeat`, `is_outdated`, `late_chunk`, `config` and `meeting_ended` is set.
+    At most one of `revision`, `is_repeat`, `is_outdated`, `late_chunk`, `config` and `meeting_ended` is set. The renames come
+    first.
 
     Attributes:
         team_id, meeting_id: empty before the first entry.
@@ -44,6 +49,7 @@ class ChunkUpdate:
         closed_chunk_ids: ids of the chunks that accept no more revisions.
         late_chunk: a revision that arrived after its chunk was closed. It changes nothing.
         config: the config from this item on, if it changed.
+        renames: the speakers that have another name from this item on. Their earlier speech follows.
         meeting_ended: whether the meeting ended or timed out. Operators then emit the rest and release their state.
     """
 
@@ -58,6 +64,7 @@ class ChunkUpdate:
     closed_chunk_ids: tuple[str, ...] = ()
     late_chunk: Chunk | None = None
     config: MeetingConfig | None = None
+    renames: tuple[SpeakerRename, ...] = ()
     meeting_ended: bool = False
 
 
@@ -150,9 +157,12 @@ class SentenceChanges:
         stable: sentences whose current revision is ready to be translated. Each revision is listed at most once, and every
             revision that remains current is listed eventually.
         interims: changed interim texts, one for each speaker.
+        renamed: ids of the emitted sentences whose speaker was renamed, and the first revision with the new name. It has the
+            text of the revision before, so it needs no new translation.
     """
 
     emitted: tuple[Sentence, ...] = ()
     retractions: tuple[Retraction, ...] = ()
     stable: tuple[Sentence, ...] = ()
     interims: tuple[Interim, ...] = ()
+    renamed: tuple[tuple[str, int], ...] = ()

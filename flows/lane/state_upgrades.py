@@ -47,6 +47,16 @@ def _rename_context(state: _State) -> _State:
     return {"config": state["config"], "sentences": [_rename_fields(sentence, names) for sentence in state["held"]]}
 
 
-DEDUP_UPGRADES: _Upgrades = {1: _add_finals, 2: _rename_dedup}
+def _add_speaker_names(state: _State) -> _State:
+    """Add no renamed speakers. A speaker with a label gets its name if the label is used again before."""
+    return {**state, "renames": {}, "labels": {}}
+
+
+def _add_speaker_ids(state: _State) -> _State:
+    """Add no speaker ids: schema 3 did not have those of the context's sentences."""
+    return {**state, "sentences": [{**sentence, "speaker_id": None} for sentence in state["sentences"]]}
+
+
+DEDUP_UPGRADES: _Upgrades = {1: _add_finals, 2: _rename_dedup, 3: _add_speaker_names}
 SENTENCES_UPGRADES: _Upgrades = {1: _add_retracted_chunks, 2: _rename_sentences}
-CONTEXT_UPGRADES: _Upgrades = {1: _keep, 2: _rename_context}
+CONTEXT_UPGRADES: _Upgrades = {1: _keep, 2: _rename_context, 3: _add_speaker_ids}

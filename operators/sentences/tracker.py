@@ -22,7 +22,7 @@ from operators.meeting_config import MeetingConfig
 from operators.sentences.emission import SentenceState, StreamTime, emit_if_due, is_stable
 from operators.sentences.interim import InterimState, next_interim, stable_word_count
 from operators.sentences.segmenter import ChunkState, SegmenterPosition, position_after, segment_speech
-from operators.speaker_keys import chunk_speaker_key, split_speaker_key
+from operators.speaker_keys import SpeakerRename, is_merged, split_speaker_key
 from operators.stream import (
     ChunkRevision,
     ChunkUpdate,
@@ -94,6 +94,8 @@ def step(state: TrackerState, update: ChunkUpdate) -> tuple[TrackerState, Senten
         The next state, and the changes of the meeting's sentences.
     """
     work = _SentenceUpdate(state, update)
+    for rename in update.renames:
+        work.apply_rename(rename)
     if update.config is not None:
         work.apply_config(update.config)
     if update.revision is not None:
@@ -120,7 +122,8 @@ class _SentenceUpdate:
         self.update = update
         stream_s = (update.at - update.began_at) / 1000
         self.now = StreamTime(update.at, stream_s, self.speech_watermark, update.meeting_ended)
-        self.emitted: list[Sentence] = []
+        self.emitted: dict[str, Sentence] = {}
+        self.renamed: dict[str, int] = {}
         self.stable: list[Sentence] = []
         self.retractions: list[Retraction] = []
         self.interims: list[Interim] = []
@@ -132,9 +135,62 @@ class _SentenceUpdate:
     def changes(self) -> SentenceChanges:
         """Return the changes that the update made."""
         # In order of speech across speakers, because captions are requested and shown in this order.
-        self.emitted.sort(key=lambda sentence: sentence.start)
+        emitted = sorted(self.emitted.values(), key=lambda sentence: sentence.start)
         self.stable.sort(key=lambda sentence: sentence.start)
-        return SentenceChanges(tuple(self.emitted), tuple(self.retractions), tuple(self.stable), tuple(self.interims))
+        return SentenceChanges(
+            tuple(emitted),
+            tuple(self.retractions),
+            tuple(self.stable),
+            tuple(self.interims),
+            tuple(self.renamed.items()),
+        )
+
+    def apply_rename(self, rename: SpeakerRename) -> None:
+        """Rename a speaker, and emit the speaker's sentences again. Their text stays, so they need no new translation."""
+        renamed_speakers: dict[str, SpeakerState] = {}
+        for speaker, speaker_state in self.speakers.items():
+            key = rename.rename_key(speaker)
+            sentences = tuple(self._rename_sentence(sentence, speaker, rename) for sentence in speaker_state.sentences)
+            # If both keys exist, one has no chunks any more: they were revised to other speakers.
+            if not speaker_state.chunks and key in renamed_speakers:
+                continue
+            renamed_speakers[key] = speaker_state._replace(sentences=sentences)
+            if key != speaker:
+                self._rename_interim(key, speaker, renamed_speakers)
+        self.speakers = renamed_speakers
+        self.detached = {
+            sentence_id: DetachedSentence(rename.rename_key(speaker), self._rename_sentence(sentence, speaker, rename))
+            for sentence_id, (speaker, sentence) in self.detached.items()
+        }
+
+    def _rename_sentence(self, sentence: SentenceState, speaker: str, rename: SpeakerRename) -> SentenceState:
+        """Rename the speaker of a sentence's last emission, if it is the renamed one, and emit the sentence again."""
+        if not sentence.revision or sentence.owner == "":
+            return sentence
+        emitted_by = speaker if sentence.owner is None else sentence.owner
+        if sentence.owner is not None:
+            owner = rename.rename_key(sentence.owner)
+            is_same = split_speaker_key(owner) == split_speaker_key(rename.rename_key(speaker))
+            sentence = sentence._replace(owner=None if is_same else owner)
+        if not rename.applies_to(emitted_by):
+            return sentence
+        sentence = sentence._replace(revision=sentence.revision + 1)
+        self.emitted[sentence.segment.id] = sentence.to_sentence(rename.rename_key(emitted_by))
+        self.renamed[sentence.segment.id] = sentence.revision
+        return sentence
+
+    def _rename_interim(self, key: str, speaker: str, speakers: dict[str, SpeakerState]) -> None:
+        """Show a renamed speaker's interim text under the new name. The interim text of merged speech isn't shown any more."""
+        interim = speakers[key].interim
+        if not interim.text:
+            return
+        name, speaker_id = split_speaker_key(speaker)
+        self.interims.append(Interim(name, "", interim.start, interim.base, speaker_id=speaker_id))
+        if is_merged(key):
+            speakers[key] = speakers[key]._replace(interim=InterimState())
+            return
+        name, speaker_id = split_speaker_key(key)
+        self.interims.append(Interim(name, interim.text, interim.start, interim.base, speaker_id=speaker_id))
 
     def apply_config(self, config: MeetingConfig) -> None:
         """Apply a config. If its source language is another one, segment the speech that may still change again."""
@@ -146,7 +202,7 @@ class _SentenceUpdate:
 
     def apply_revision(self, revision: ChunkRevision) -> None:
         """Apply a new or changed chunk, and segment its speaker again, and its previous speaker if that was another one."""
-        chunk, speaker = revision.chunk, chunk_speaker_key(revision.chunk)
+        chunk, speaker = revision.chunk, revision.speaker_key
         before, index = self._remove_chunk(revision.ordinal, speaker)
         if is_blank(chunk.text):
             self.retracted_chunks[chunk.chunk_id] = revision.ordinal
@@ -240,8 +296,12 @@ class _SentenceUpdate:
                 if sentence.is_finished:
                     continue
                 new = emit_if_due(sentence, i + 1 < len(speaker_state.sentences), self.now)
+                if new.revision > sentence.revision and self.renamed.pop(new.segment.id, None):
+                    new = new._replace(
+                        revision=sentence.revision
+                    )  # One revision has both the new name and the new text.
                 if new is not sentence:
-                    self.emitted.append(new.to_sentence(speaker))
+                    self.emitted[new.segment.id] = new.to_sentence(speaker)
                 if is_stable(new, self.now):
                     new = new._replace(stable=True)
                     self.stable.append(new.to_sentence(speaker))
@@ -255,9 +315,11 @@ class _SentenceUpdate:
         """Retract detached sentences. A retraction waits until the sentence that contains the words now is emitted."""
         for sentence_id, detached in self.detached.items():
             if detached.sentence.owner != "" and (self.now.meeting_ended or not self._is_replacement_pending(detached)):
-                retracted = detached.sentence._replace(revision=detached.sentence.revision + 1, owner="")
+                revision = self.renamed.pop(sentence_id, detached.sentence.revision + 1)
+                retracted = detached.sentence._replace(revision=revision, owner="")
                 self.detached[sentence_id] = DetachedSentence(detached.speaker_key, retracted)
                 self.retractions.append(Retraction(sentence_id, retracted.revision))
+                self.emitted.pop(sentence_id, None)
 
     def _is_replacement_pending(self, detached: DetachedSentence) -> bool:
         """Return whether the sentence that contains a detached sentence's words now is not emitted yet."""
@@ -276,6 +338,8 @@ class _SentenceUpdate:
     def update_interims(self) -> None:
         """Update the speakers' interim texts."""
         for speaker, speaker_state in self.speakers.items():
+            if is_merged(speaker):
+                continue
             previous = speaker_state.interim
             interim = next_interim(previous, speaker_state.chunks, speaker_state.sentences, self.now.at)
             if interim.text != previous.text or (interim.text and interim.base != previous.base):

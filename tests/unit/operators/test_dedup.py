@@ -17,6 +17,7 @@ from operators.entries import (
     Tick,
 )
 from operators.meeting_config import Clock, MeetingConfig
+from operators.speaker_keys import chunk_speaker_key
 from operators.stream import ChunkRevision, ChunkUpdate
 from tests.harness.lane.operator_runs import make_chunk
 
@@ -39,6 +40,11 @@ def run_dedup(*items: LogItem) -> list[ChunkUpdate]:
     return updates
 
 
+def make_revision(ordinal: int, arrived_at: int, chunk: Chunk) -> ChunkRevision:
+    """Make the revision of a chunk that was not resubmitted."""
+    return ChunkRevision(ordinal, arrived_at, chunk, chunk_speaker_key(chunk))
+
+
 def dedup_chunks(*chunks: tuple[int, Chunk]) -> list[ChunkUpdate]:
     """Return the updates of chunks at their times, from a log that has the first ordinal of each chunk."""
     first_ns: dict[str, int] = {}
@@ -59,7 +65,7 @@ def test_start_sets_the_origin_of_stream_seconds() -> None:
     )
     assert first == ChunkUpdate("t", "m", HOUR, 1, HOUR, config=config)
     assert second == ChunkUpdate(
-        "t", "m", HOUR + 5, 2, HOUR, revision=ChunkRevision(2, HOUR + 5, make_chunk("a", "Yes."))
+        "t", "m", HOUR + 5, 2, HOUR, revision=make_revision(2, HOUR + 5, make_chunk("a", "Yes."))
     )
 
 
@@ -75,7 +81,7 @@ def test_changed_time_alone_is_a_revision() -> None:
 
 def test_a_revision_keeps_the_ordinal_of_the_chunks_first_entry() -> None:
     updates = dedup_chunks((0, make_chunk("a", "Ye")), (1, make_chunk("b", "No.", 2)), (2, make_chunk("a", "Yes.")))
-    assert updates[2].revision == ChunkRevision(1, 2, make_chunk("a", "Yes."))
+    assert updates[2].revision == make_revision(1, 2, make_chunk("a", "Yes."))
 
 
 def test_last_arrival_wins_even_if_it_is_older() -> None:
@@ -123,7 +129,7 @@ def test_any_revision_of_a_closed_chunk_is_late() -> None:
 def test_renamed_chunk_is_new_speech_without_first_ordinals() -> None:
     renamed = make_chunk("a", "Yes.", speaker="B")
     _, update = run_dedup(make_entry(1, 0, make_chunk("a", "Yes.")), make_entry(2, LATER, renamed))
-    assert update.revision == ChunkRevision(2, LATER, renamed)
+    assert update.revision == make_revision(2, LATER, renamed)
 
 
 def make_final_chunk(text: str, is_final: bool | None) -> Chunk:
@@ -137,12 +143,12 @@ def test_an_interim_after_its_final_is_outdated() -> None:
         (2, make_final_chunk("We will.", True)),
     )
     assert (updates[1].is_outdated, updates[1].revision) == (True, None)
-    assert updates[2].revision == ChunkRevision(1, 2, make_final_chunk("We will.", True))
+    assert updates[2].revision == make_revision(1, 2, make_final_chunk("We will.", True))
 
 
 def test_revision_without_is_final_replaces_a_final() -> None:
     updates = dedup_chunks((0, make_final_chunk("We will not sell.", True)), (1, make_final_chunk("We will.", None)))
-    assert updates[1].revision == ChunkRevision(1, 1, make_final_chunk("We will.", None))
+    assert updates[1].revision == make_revision(1, 1, make_final_chunk("We will.", None))
 
 
 def test_outdated_interim_does_not_keep_its_chunk_open() -> None:
@@ -171,7 +177,7 @@ def test_resubmitted_late_chunk_is_accepted() -> None:
 
 def test_resubmitted_open_chunk_is_a_revision() -> None:
     updates = dedup_chunks((0, make_chunk("a", "Yes.")), (1, resubmitted(make_chunk("a", "Yes!", speaker="B"))))
-    assert updates[1].revision == ChunkRevision(1, 1, make_chunk("a", "Yes!", speaker="B"))
+    assert updates[1].revision == make_revision(1, 1, make_chunk("a", "Yes!", speaker="B"))
 
 
 def test_new_chunk_before_closed_speech_is_late_only_for_its_speaker() -> None:
@@ -192,7 +198,7 @@ def test_open_chunk_before_a_closed_one_accepts_revisions() -> None:
         (LATER + 1, make_chunk("late", "I am here.", 5)),
     )
     assert updates[3].closed_chunk_ids == ("b",)
-    assert updates[3].revision == ChunkRevision(1, LATER + 1, make_chunk("late", "I am here.", 5))
+    assert updates[3].revision == make_revision(1, LATER + 1, make_chunk("late", "I am here.", 5))
 
 
 def test_open_chunk_can_not_move_before_closed_speech() -> None:
@@ -204,12 +210,12 @@ def test_open_chunk_can_not_move_before_closed_speech() -> None:
         (LATER, make_chunk("b", "Then!", 12)),
     )
     assert updates[2].late_chunk == moved
-    assert updates[3].revision == ChunkRevision(2, LATER, make_chunk("b", "Then!", 12))
+    assert updates[3].revision == make_revision(2, LATER, make_chunk("b", "Then!", 12))
 
 
 def test_a_chunk_may_change_its_speaker() -> None:
     updates = dedup_chunks((0, make_chunk("a", "Yes.", speaker="A")), (1, make_chunk("a", "Yes.", speaker="B")))
-    assert updates[1].revision == ChunkRevision(1, 1, make_chunk("a", "Yes.", speaker="B"))
+    assert updates[1].revision == make_revision(1, 1, make_chunk("a", "Yes.", speaker="B"))
 
 
 def test_config_move_and_end_entries() -> None:

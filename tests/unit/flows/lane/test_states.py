@@ -42,6 +42,11 @@ def test_a_dedup_state_of_schema_2_keeps_its_chunks_and_watermarks() -> None:
     assert state.watermarks == {"Ann": dedup.ClosedWatermark(0.0, ("a",))}
 
 
+def test_a_dedup_state_of_schema_3_has_no_renamed_speakers() -> None:
+    fields = {"team_id": "t", "meeting_id": "m", "n": 1, "began_at": 5, "open_chunks": {}, "watermarks": {}}
+    assert load_state("dedup", {"schema": 3, "state": fields}) == dedup.DedupState("t", "m", 1, 5)
+
+
 def test_a_sentence_state_of_schema_2_keeps_its_speakers_and_detached_sentences() -> None:
     state = load_state("sentences", SCHEMA_2["sentences"])
     assert isinstance(state, tracker.TrackerState)
@@ -63,4 +68,4 @@ def test_a_context_state_of_schema_2_keeps_its_sentences() -> None:
 def test_an_upgraded_state_is_stored_with_the_newest_schema() -> None:
     for step in STEPS:
         dumped = step.dump(step.load(SCHEMA_2[step.name]))
-        assert (dumped["schema"], step.load(dumped)) == (3, step.load(SCHEMA_2[step.name]))
+        assert (dumped["schema"], step.load(dumped)) == (step.schema, step.load(SCHEMA_2[step.name]))
