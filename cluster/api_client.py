@@ -117,6 +117,18 @@ class ApiClient:
         body = {} if reason is None else {"reason": reason}
         return await self._request_json("POST", f"/api/meetings/{meeting_id}/end", body)
 
+    async def rename_speaker(self, meeting_id: str, speaker: str, name: str, speaker_id: str | None) -> dict[str, Any]:
+        """Rename a speaker of a meeting.
+
+        Args:
+            meeting_id: the meeting's id.
+            speaker: the present name.
+            name: the new name.
+            speaker_id: the speaker's id, if several speakers have the name.
+        """
+        body = {"speaker": speaker, "name": name} | ({} if speaker_id is None else {"speaker_id": speaker_id})
+        return await self._request_json("POST", f"/api/meetings/{meeting_id}/speakers/rename", body)
+
     async def export(self, meeting_id: str, parameters: dict[str, str]) -> ExportedTranscript:
         """Return a meeting's transcript as a file.
 

@@ -164,10 +164,12 @@ def _rename_speaker(
     state: DedupState, old_key: str, new_key: str, n: int
 ) -> tuple[DedupState, tuple[SpeakerRename, ...]]:
     """Rename a speaker at the entry with ordinal `n`. A speaker who was renamed before, and has no speech since, stays."""
-    if old_key == new_key or (old_key in state.renames and not _has_speech(state, old_key)):
+    is_former = old_key in state.renames and old_key not in state.renames.values()
+    if old_key == new_key or (is_former and not _has_speech(state, old_key)):
         return state, ()
     rename = SpeakerRename(old_key, new_key, n if _has_speech(state, new_key) else 0)
-    renames = {source: new_key if key == old_key else key for source, key in state.renames.items()} | {old_key: new_key}
+    sources = {old_key: old_key} | state.renames
+    renames = {source: new_key if key == old_key else key for source, key in sources.items()}
     state = replace(
         state,
         open_chunks={

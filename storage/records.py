@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from operators.entries import SpeakerRenamed
 from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import CaptionStatus
 
@@ -72,11 +73,13 @@ class MeetingRecord(Meeting, frozen=True):
     Attributes:
         log_id: the log's id to read on from; None before the log was opened.
         moves: number of its completed moves to another lane.
+        speaker_renames: the renames of its speakers, in order.
     """
 
     team_id: str
     log_id: str | None
     moves: int
+    speaker_renames: tuple[SpeakerRenamed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`parley meetings`: lists, shows, exports and ends the meetings of a running system."""
+"""`parley meetings`: lists, shows, exports and ends the meetings of a running system, and renames their speakers."""
 
 from __future__ import annotations
 
@@ -219,6 +219,34 @@ def end(
             "The meeting is ending."
             + (f" Captions pending: {updated['pending_captions']}." if updated["pending_captions"] else "")
         )
+
+
+@app.command(
+    epilog="""
+Examples:
+
+- `parley meetings rename-speaker ID "Speaker 1" Ann`
+"""
+)
+def rename_speaker(
+    meeting: MeetingIdArgument,
+    speaker: Annotated[str, typer.Argument(metavar="FROM", help="The speaker's present name.")],
+    name: Annotated[str, typer.Argument(metavar="TO", help="The new name.")],
+    speaker_id: Annotated[
+        str | None,
+        typer.Option(
+            "--speaker-id", metavar="ID", show_default="none", help="Needed if several speakers have the name."
+        ),
+    ] = None,
+    server: ServerOption = None,
+) -> None:
+    """Rename a speaker, in earlier sentences too. If another speaker has the new name, the two become one."""
+    result = call_api(
+        find_running_server(server), lambda client: client.rename_speaker(str(meeting), speaker, name, speaker_id)
+    )
+    new_name = sanitize_for_terminal(result["speaker"])
+    done = "The speaker was merged into" if result["merged"] else "The speaker's name is now"
+    console.print(f"{done} {new_name}.", markup=False, soft_wrap=True)
 
 
 def _meeting_table(meetings: list[dict[str, Any]]) -> Table:

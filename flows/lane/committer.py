@@ -31,7 +31,15 @@ from flows.lane.log_reader import TICKS, LaneReader
 from flows.lane.stateful_step import StatefulStep, entry_fields
 from flows.lane.telemetry import LaneTelemetry
 from operators.drafts import DraftRequest
-from operators.entries import ConfigChanged, Entry, MeetingEnded, MeetingMoved, MeetingStarted, Tick
+from operators.entries import (
+    ConfigChanged,
+    Entry,
+    MeetingEnded,
+    MeetingMoved,
+    MeetingStarted,
+    SpeakerRenamed,
+    Tick,
+)
 from operators.errors import FencedError
 from operators.speaker_keys import speaker_key
 from operators.stream import Interim
@@ -255,6 +263,10 @@ class Committer:
         if change is None:
             change = changes[envelope.meeting_id] = MeetingChange(envelope.team_id, envelope.meeting_id, 0, "")
         change.last_ordinal, change.log_id = envelope.n, envelope.log_id
+        for rename in () if update is None else update.renames:
+            changed_ids = {changed.id for changed in (*envelope.sentences.emitted, *envelope.sentences.retractions)}
+            change.rename_speaker(rename, changed_ids)
+        change.renamed_sentences += envelope.sentences.renamed
         for sentence in envelope.sentences.emitted:
             change.sentences[sentence.id] = sentence
             change.retracted.pop(sentence.id, None)
@@ -281,6 +293,8 @@ class Committer:
             )
         if isinstance(item, Entry) and isinstance(item.payload, ConfigChanged):
             change.config_changed = True
+        if isinstance(item, Entry) and isinstance(item.payload, SpeakerRenamed):
+            change.rename_entries.append(item.payload)
         if isinstance(item, Tick):
             if item.is_idle:
                 change.end("timed_out", item.at, "nobody spoke for 30 minutes")
@@ -338,7 +352,10 @@ def _has_effects(envelope: Envelope) -> bool:
         or envelope.requests
         or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= STORE_INTERVAL_MS)
         or (isinstance(item, Entry) and isinstance(item.payload, MeetingStarted))
-        or (update and (update.meeting_ended or update.late_chunk or update.is_outdated or update.config))
+        or (
+            update
+            and (update.meeting_ended or update.late_chunk or update.is_outdated or update.config or update.renames)
+        )
     )
 
 

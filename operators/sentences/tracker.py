@@ -180,7 +180,7 @@ class _SentenceUpdate:
         return sentence
 
     def _rename_interim(self, key: str, speaker: str, speakers: dict[str, SpeakerState]) -> None:
-        """Show a renamed speaker's interim text under the new name. The interim text of merged speech isn't shown any more."""
+        """Show a renamed speaker's interim text under the new name. That of merged speech isn't shown any more."""
         interim = speakers[key].interim
         if not interim.text:
             return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 
+from operators.entries import SpeakerRenamed
 from operators.meeting_config import MeetingConfig
+from operators.speaker_keys import SpeakerRename, speaker_key, split_speaker_key
 from operators.stream import Retraction, Sentence
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.records import MeetingStatus
@@ -37,6 +39,9 @@ class MeetingChange:
         retracted: sentences that are retracted at the end of the batch.
         requests: the last translation request for each sentence and language.
         counter_increments: increments of the meeting's counters.
+        renames: the renames of speakers, in order, and `rename_entries`, the entries of those that have one.
+        renamed_sentences: ids of the sentences that were emitted again because their speaker was renamed, and their first
+            revision with the new name.
         config_changed: whether the config changed after the start. A new language makes captions of earlier sentences pending.
     """
 
@@ -58,8 +63,28 @@ class MeetingChange:
         default_factory=dict[tuple[str, str], TranslationRequest]
     )
     counter_increments: dict[str, int] = field(default_factory=dict[str, int])
+    renames: list[SpeakerRename] = field(default_factory=list[SpeakerRename])
+    rename_entries: list[SpeakerRenamed] = field(default_factory=list[SpeakerRenamed])
+    renamed_sentences: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     config_changed: bool = False
     status_events: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+
+    def rename_speaker(self, rename: SpeakerRename, changed_ids: Collection[str]) -> None:
+        """Rename a speaker of the batch's sentences. The state may have released some of them already.
+
+        Args:
+            rename: the rename.
+            changed_ids: the sentences that the item with the rename changes itself.
+        """
+        self.renames.append(rename)
+        speaker, speaker_id = split_speaker_key(rename.new_key)
+        for sentence in list(self.sentences.values()):
+            if sentence.id in self.retracted or sentence.id in changed_ids:
+                continue
+            if rename.applies_to(speaker_key(sentence.speaker, sentence.speaker_id)):
+                renamed = replace(sentence, speaker=speaker, speaker_id=speaker_id, revision=sentence.revision + 1)
+                self.sentences[sentence.id] = renamed
+                self.renamed_sentences.append((sentence.id, renamed.revision))
 
     def start_generation(self, generation: int, at_ms: int) -> None:
         """Record the start of a generation of the meeting, at `at_ms` (ms since the epoch)."""

@@ -26,7 +26,7 @@ _MARK_PENDING = text(
     " select team_id, meeting_id, sentence_id, language, revision, 'pending', now() + :backfill_after * interval '1 s'"
     " from jsonb_to_recordset(cast(:rows as jsonb))"
     " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
-    " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
+    " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision, text_revision = null,"
     " previous_text = case when c.status = 'pending' then c.previous_text"
     " when c.status = 'translated' and c.warnings = '{}' then c.text end,"
     " status = 'pending', text = null, engine = null, reason = null, warnings = default, failures = 0,"
@@ -39,6 +39,14 @@ _MARK_NEW_LANGUAGES = text(
     " from sentences s cross join unnest(cast(:languages as text[])) as l(language)"
     " where s.meeting_id = :meeting_id and not s.retracted on conflict do nothing"
 )
+_RAISE_REVISIONS = text(
+    "update captions c set revision = r.revision, text_revision = coalesce(c.text_revision, c.revision)"
+    " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, before int, revision int)"
+    " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id"
+    " and c.revision >= r.before and c.revision < r.revision"
+    " returning c.meeting_id, c.sentence_id, c.language, c.revision, c.status, c.text, c.engine, c.reason, c.warnings,"
+    " c.version"
+)
 _ADD_ATTEMPTS = text(
     "update captions c set attempts = c.attempts + r.attempts from"
     " (select meeting_id, sentence_id, language, sum(attempts)::int as attempts"
@@ -50,7 +58,8 @@ _STILL_PENDING = text(
     "select r.k from jsonb_to_recordset(cast(:rows as jsonb))"
     " as r(k int, meeting_id uuid, sentence_id text, language text, revision int)"
     " join captions c on c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id"
-    " and c.language = r.language and c.revision = r.revision and c.status = 'pending'"
+    " and c.language = r.language and r.revision between coalesce(c.text_revision, c.revision) and c.revision"
+    " and c.status = 'pending'"
     " join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id and not s.retracted"
     " order by c.meeting_id, c.sentence_id, c.language for update of c"
 )
@@ -62,7 +71,7 @@ _WRITE_RESULTS = text(
     " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
     " status text, text text, engine text, reason text, warnings text[])"
     " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
-    " returning c.meeting_id, c.sentence_id, c.language, c.version"
+    " returning c.meeting_id, c.sentence_id, c.language, c.version, c.revision"
 )
 
 
@@ -133,6 +142,27 @@ def mark_new_languages_pending(connection: Connection, changes: Sequence[Meeting
         )
 
 
+def raise_renamed(connection: Connection, changes: Sequence[MeetingChange], transaction: MeetingTransaction) -> None:
+    """Raise the revisions of captions whose sentences have a new speaker and the same text, in the caller's transaction."""
+    rows: list[dict[str, Any]] = []
+    for change in changes:
+        last_rows: dict[str, dict[str, Any]] = {}
+        for sentence_id, revision in change.renamed_sentences:
+            last = last_rows.get(sentence_id)
+            if last is not None and last["revision"] == revision - 1:
+                last["revision"] = revision
+            elif sentence_id not in change.retracted:
+                row = {"meeting_id": change.meeting_id, "sentence_id": sentence_id}
+                last_rows[sentence_id] = row | {"before": revision - 1, "revision": revision}
+                rows.append(last_rows[sentence_id])
+    if not rows:
+        return
+    for row in connection.execute(_RAISE_REVISIONS, rows_parameter(rows)).mappings():
+        if row["status"] != CaptionStatus.PENDING:
+            payload = {name: value for name, value in row.items() if name != "meeting_id"}
+            transaction.emit(str(row["meeting_id"]), "caption", payload)
+
+
 def write_results(connection: Connection, results: Sequence[CaptionResult], transaction: MeetingTransaction) -> None:
     """Write the results of requests, with a live event for each changed caption, in the caller's transaction."""
     if not results:
@@ -190,7 +220,7 @@ def write_results(connection: Connection, results: Sequence[CaptionResult], tran
     if not updated_rows:
         return
     versions = {
-        (str(row.meeting_id), row.sentence_id, row.language): row.version
+        (str(row.meeting_id), row.sentence_id, row.language): {"revision": row.revision, "version": row.version}
         for row in connection.execute(
             _WRITE_RESULTS,
             rows_parameter(updated_rows),
@@ -198,5 +228,5 @@ def write_results(connection: Connection, results: Sequence[CaptionResult], tran
     }
     for row in updated_rows:
         meeting_id = row.pop("meeting_id")
-        version = versions[meeting_id, row["sentence_id"], row["language"]]
-        transaction.emit(meeting_id, "caption", {**row, "version": version})
+        # The revision is newer than the request's if the speaker was renamed meanwhile.
+        transaction.emit(meeting_id, "caption", {**row, **versions[meeting_id, row["sentence_id"], row["language"]]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,10 +16,16 @@ from sqlalchemy import Connection, text
 from operators.engine_config import describe_translation
 from operators.errors import FencedError, InvalidInputError
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
-from storage.batch_commit.caption_updates import mark_new_languages_pending, mark_pending, write_results
+from storage.batch_commit.caption_updates import (
+    mark_new_languages_pending,
+    mark_pending,
+    raise_renamed,
+    write_results,
+)
 from storage.batch_commit.refused_content import escape_unstorable
 from storage.postgres.engine_config_versions import read_current_config
 from storage.postgres.meeting_transaction import MeetingTransaction, rows_parameter
+from storage.postgres.speaker_names import rename_stored_sentences
 from storage.records import OutboxEvent
 
 log = structlog.get_logger(__name__)
@@ -71,6 +78,7 @@ _UPDATE_MEETING = text(
     " state = cast(:state as jsonb),"
     " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"
     " generation = coalesce(:generation, generation),"
+    " speaker_renames = speaker_renames || cast(:renames as jsonb),"
     " config = coalesce(cast(:config as jsonb), config), began_at = coalesce(began_at, :began_at),"
     " ended_at = case when :status = 'live' then null else coalesce(:ended_at, ended_at) end,"
     " end_reason = case when :status = 'live' then null else coalesce(:end_reason, end_reason) end"
@@ -145,7 +153,12 @@ def commit_batch(
         for status in change.status_events:
             if status["status"] == "timed_out":
                 transaction.count(change.meeting_id, "timed_out")
-    # 3. Sentences and their speakers.
+    # 3. Sentences and their speakers. A rename concerns the sentences that no state holds any more.
+    for change in changes:
+        for rename in change.renames:
+            rename_stored_sentences(
+                connection, transaction, change.meeting_id, rename, [*change.sentences, *change.retracted]
+            )
     _write_sentences(connection, changes)
     for change in changes:
         for sentence in change.sentences.values():
@@ -155,6 +168,7 @@ def commit_batch(
             transaction.emit(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
     # 4. Captions that are now pending, in every language.
     mark_pending(connection, [r for c in changes for r in c.requests.values()], backfill_after)
+    raise_renamed(connection, changes, transaction)
     mark_new_languages_pending(connection, changes)
     # 5. Results, after the sentences that they translate.
     write_results(connection, results, transaction)
@@ -285,6 +299,7 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
                 "state": c.state,
                 "status": c.status,
                 "generation": c.generation,
+                "renames": json.dumps([r.model_dump(exclude_none=True) for r in c.rename_entries]),
                 "config": c.config.model_dump_json() if c.config else None,
                 "began_at": _to_datetime(c.began_at_ms),
                 "ended_at": _to_datetime(c.ended_at_ms),

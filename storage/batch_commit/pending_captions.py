@@ -16,7 +16,8 @@ from operators.translation_requests import TranslationRequest
 
 # A due caption is translated at the sentence's current revision, because nobody needs its old text.
 _RAISE_TO_CURRENT_REVISION = text(
-    "update captions c set revision = s.revision, failures = 0 from sentences s where s.meeting_id = c.meeting_id"
+    "update captions c set revision = s.revision, text_revision = null, failures = 0 from sentences s"
+    " where s.meeting_id = c.meeting_id"
     " and s.id = c.sentence_id and s.revision > c.revision and not s.retracted"
     " and c.status = 'pending' and c.due_at <= now()"
 )

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid6 import uuid7
 
-from operators.entries import MeetingEnded
+from operators.entries import MeetingEnded, SpeakerRenamed
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.accepted_ledger import AcceptedLedger, AcceptedPosition, write_counters
@@ -23,6 +23,7 @@ from storage.postgres import teams
 from storage.postgres.lane_registry import check_move_target, find_least_loaded_lane, lane_kind_for
 from storage.postgres.meeting_queries import create_meeting, list_open_meetings, read_meeting, update_meeting
 from storage.postgres.outbox import write_events
+from storage.postgres.speaker_names import rename_in_closed_meeting
 from storage.records import MeetingRecord, OutboxEvent, meeting_transition
 from storage.redis_log.event_log import AppendResult, LogLostEntriesError, LogWriter, NewEvent
 
@@ -191,6 +192,29 @@ class MeetingService:
         at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
         await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", MeetingEnded(reason=reason), at_ms)])
 
+    async def rename_speaker(self, team_id: str, meeting_id: UUID, renamed: SpeakerRenamed) -> int | None:
+        """Rename a speaker of a team's meeting. If the meeting is over, its stored sentences are renamed at once.
+
+        Returns:
+            The ordinal of the log's entry; None if the meeting is over.
+
+        Raises:
+            NotFoundError: the team has no such meeting.
+            UnavailableError: the meeting is ending, or the log can't be reached.
+        """
+        async with self._engine.begin() as conn:
+            record = await read_meeting(conn, team_id, meeting_id, for_update=True)
+            if record.status in ("ended", "failed"):
+                # Its log is closed, and no lane writes its sentences any more. The relay publishes the events.
+                await conn.run_sync(rename_in_closed_meeting, str(meeting_id), renamed)
+                return None
+        info = await self._log.read_state(str(meeting_id))
+        at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
+        (result,) = await self.append(team_id, meeting_id, [NewEvent(f"speakers-{uuid7()}", renamed, at_ms)])
+        if result.reason is not None:
+            raise UnavailableError("the meeting is ending; try again in a moment")
+        return result.ordinal
+
     async def move(self, team_id: str, meeting_id: UUID, lane_id: str) -> bool:
         """Move a team's meeting to another lane. Nothing is lost, and its rows are the same as without the move.
 
@@ -309,6 +333,7 @@ class MeetingService:
                     generation=record.generation + (1 if accepted else 0),
                     began_at_ms=None if record.began_at is None else round(record.began_at.timestamp() * 1000),
                     move_count=record.moves,
+                    renames=record.speaker_renames,
                 )
                 values["log_id"] = record.log_id or opened.log_id
             if info is None and record.status == "paused":

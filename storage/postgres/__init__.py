@@ -18,6 +18,7 @@ __all__ = [
     "meeting_transaction",
     "outbox",
     "source_configs",
+    "speaker_names",
     "stored_counts",
     "tables",
     "teams",

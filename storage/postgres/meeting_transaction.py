@@ -80,6 +80,7 @@ class MeetingTransaction:
             for row in rows
         }
         self._events: list[OutboxEvent] = []
+        self._new_events: list[OutboxEvent] = []
 
     def active_meeting_ids(self) -> list[str]:
         """Return the locked meetings that have started and aren't over."""
@@ -117,7 +118,27 @@ class MeetingTransaction:
             meeting.status = payload["status"]
         meeting.seq += 1
         meeting.has_changes = True
-        self._events.append(OutboxEvent(meeting.team_id, meeting_id, meeting.seq, kind, payload, transition))
+        event = OutboxEvent(meeting.team_id, meeting_id, meeting.seq, kind, payload, transition)
+        self._events.append(event)
+        self._new_events.append(event)
+
+    def write_new_events(self) -> None:
+        """Write the live events so far, before a statement inserts later ones."""
+        write_events(self._connection, self._new_events)
+        self._new_events.clear()
+
+    def last_seq(self, meeting_id: str) -> int:
+        """Return the `seq` of a meeting's last live event, those of this transaction included."""
+        return self._meetings[meeting_id].seq
+
+    def add_inserted(self, last_event: OutboxEvent) -> None:
+        """Record that a statement inserted live events up to this one. Only this one is returned to be published.
+
+        Subscribers read the events before it from Postgres.
+        """
+        meeting = self._meetings[last_event.meeting_id]
+        meeting.seq, meeting.has_changes = last_event.seq, True
+        self._events.append(last_event)
 
     def emit_status(self, meeting_id: str, **fields: Any) -> None:
         """Add a live event with the meeting's status and further fields."""
@@ -147,7 +168,7 @@ class MeetingTransaction:
         ]
         if changes:
             self._connection.execute(_UPDATE_MEETING, changes)
-        write_events(self._connection, self._events)
+        self.write_new_events()
         return self._events
 
 

@@ -101,6 +101,8 @@ meetings = Table(
     # Ordinal of the last accepted entry, as far as it was recorded. The log's is lower if a crash lost entries.
     Column("last_accepted", BigInteger, nullable=False, server_default="0"),
     Column("counters", JSONB, nullable=False, server_default="{}"),
+    # The renames of speakers, in order: payloads of log entries, for the meeting's next generation.
+    Column("speaker_renames", JSONB, nullable=False, server_default="[]"),
     # `seq` of the last live event, taken in the transaction that writes the row.
     Column("seq", BigInteger, nullable=False, server_default="0"),
     Column("began_at", DateTime(timezone=True)),
@@ -143,6 +145,8 @@ captions = Table(
     Column("language", Text, primary_key=True),
     # The sentence's revision that this row translates. The sentence may have a newer one until its text is stable.
     Column("revision", Integer, nullable=False),
+    # The first revision with the same text, if the speaker was renamed since: results for it still count.
+    Column("text_revision", Integer),
     Column(
         "status",
         Text,

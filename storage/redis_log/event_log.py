@@ -24,6 +24,7 @@ from operators.entries import (
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
+    SpeakerRenamed,
 )
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, ParleyError, UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
@@ -127,6 +128,7 @@ class LogWriter:
         generation: int = 1,
         began_at_ms: int | None = None,
         move_count: int = 0,
+        renames: Sequence[SpeakerRenamed] = (),
     ) -> AppendResult:
         """Open a meeting's log in a lane, and append its `started` entry. A meeting that is open already stays as it is.
 
@@ -140,6 +142,7 @@ class LogWriter:
             generation: the generation that starts.
             began_at_ms: start of the meeting's first generation (ms), if that was earlier.
             move_count: number of the meeting's moves to another lane.
+            renames: the renames of speakers so far, in order.
 
         Returns:
             The outcome for the `started` entry: accepted or repeated.
@@ -163,6 +166,7 @@ class LogWriter:
             generation,
             began,
             move_count,
+            ",".join(renamed.model_dump_json(exclude_none=True) for renamed in renames),
         ]
         outcome, ordinal, log_id = await self._call_script(self._open_script, meeting_id, arguments)
         return AppendResult(f"started-{generation}", outcome, int(ordinal), log_id)
@@ -172,7 +176,7 @@ class LogWriter:
 
         Args:
             meeting_id: the meeting.
-            events: chunks, config changes or the end.
+            events: chunks, config changes, renames of speakers or the end.
             min_ordinal: an ordinal that is known to be in use.
 
         Returns:
@@ -316,10 +320,12 @@ def _event_arguments(index: int, event: NewEvent) -> list[str | int]:
             return [event.event_id, "chunk", at, payload.model_dump_json(exclude_none=True), "", payload.chunk_id]
         case ConfigChanged():
             return [event.event_id, "config", at, payload.model_dump_json(), payload.config.model_dump_json(), ""]
+        case SpeakerRenamed():
+            return [event.event_id, "speakers", at, payload.model_dump_json(exclude_none=True), "", ""]
         case MeetingEnded():
             return [event.event_id, "ended", at, payload.model_dump_json(), "", ""]
         case MeetingStarted() | MeetingMoved():
-            raise InvalidInputError(f"events.{index}.kind", "must be chunk, config or ended")
+            raise InvalidInputError(f"events.{index}.kind", "must be chunk, config, speakers or ended")
 
 
 def _to_unavailable(error: Exception) -> UnavailableError:

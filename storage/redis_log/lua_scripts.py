@@ -44,9 +44,10 @@ local function add(event_id, kind, arrived_at, payload, chunk_id)
   return n, log_id
 end
 
-local function started(clock, generation, config, began_at)
+-- `renames` are the payloads of the meeting's renames of speakers, separated by commas.
+local function started(clock, generation, config, began_at, renames)
   local head = '{"kind":"started","clock":"' .. clock .. '","generation":' .. whole(generation)
-  return head .. ',"began_at":' .. whole(began_at) .. ',"config":' .. config .. '}'
+  return head .. ',"began_at":' .. whole(began_at) .. ',"config":' .. config .. ',"renames":[' .. renames .. ']}'
 end
 
 -- The state of an ended meeting is retained for as long as its source may repeat its last events.
@@ -64,7 +65,7 @@ end
 """
 
 # Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' time), n, generation,
-# began_at ('' if it begins now), moves.
+# began_at ('' if it begins now), moves, renames.
 OPEN = (
     _COMMON
     + """
@@ -79,8 +80,9 @@ local began_at = ARGV[13] ~= '' and tonumber(ARGV[13]) or at
 redis.call('DEL', seen, chunks)
 redis.call('HSET', key, 'team_id', team_id, 'meeting_id', meeting_id, 'lane', lane, 'clock', clock, 'status', 'open',
   'n', ARGV[11], 'moves', ARGV[14], 'generation', whole(generation), 'last_at', whole(at), 'config', config,
-  'began_at', whole(began_at))
-local n, log_id = add('started-' .. whole(generation), 'started', at, started(clock, generation, config, began_at))
+  'began_at', whole(began_at), 'renames', ARGV[15])
+local payload = started(clock, generation, config, began_at, ARGV[15])
+local n, log_id = add('started-' .. whole(generation), 'started', at, payload)
 redis.call('HSET', key, 'started_n', whole(n), 'started_id', log_id)
 keep(retention_s)
 return {'accepted', n, log_id}
@@ -94,7 +96,7 @@ APPEND = (
     _COMMON
     + """
 local idle_ms, least = tonumber(ARGV[5]), tonumber(ARGV[6])
-local known = redis.call('HMGET', key, 'status', 'clock', 'n', 'generation', 'last_at', 'config', 'began_at')
+local known = redis.call('HMGET', key, 'status', 'clock', 'n', 'generation', 'last_at', 'config', 'began_at', 'renames')
 if not known[1] then
   return false
 end
@@ -102,6 +104,7 @@ local status, clock, generation, last_at, config = known[1], known[2], tonumber(
 if tonumber(known[3]) < least then
   return tonumber(known[3])
 end
+local renames = known[8] or ''
 
 local function refuse(reason)
   return {'refused', 0, '', reason}
@@ -126,7 +129,7 @@ local function take(event_id, kind, at, payload, changed, chunk_id)
   if arrived_at - last_at >= idle_ms then
     generation = generation + 1
     redis.call('HSET', key, 'generation', whole(generation))
-    local payload = started(clock, generation, config, tonumber(known[7]))
+    local payload = started(clock, generation, config, tonumber(known[7]), renames)
     add('started-' .. whole(generation), 'started', arrived_at, payload)
   end
   local n, log_id = add(event_id, kind, arrived_at, payload, chunk_id)
@@ -135,6 +138,10 @@ local function take(event_id, kind, at, payload, changed, chunk_id)
   if changed ~= '' then
     config = changed
     redis.call('HSET', key, 'config', config)
+  end
+  if kind == 'speakers' then
+    renames = renames == '' and payload or renames .. ',' .. payload
+    redis.call('HSET', key, 'renames', renames)
   end
   if kind == 'ended' then
     status = 'ended'
