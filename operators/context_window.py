@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from operators.glossary import match_terms, prompt_terms
 from operators.meeting_config import MeetingConfig
-from operators.speaker_keys import SpeakerRename, speaker_key, split_speaker_key
-from operators.stream import ChunkUpdate, Sentence, SentenceChanges
+from operators.speaker_keys import is_renamed, speaker_key, split_speaker_key
+from operators.stream import ChunkUpdate, Sentence, SentenceChanges, SpeakerRename
 from operators.translation_requests import ContextSentence, TranslationRequest
 
 EXTRA_SENTENCES_COUNT = 10
@@ -111,7 +111,7 @@ def _window_sentence(sentence: Sentence) -> WindowSentence:
 
 
 def _rename_sentence(sentence: WindowSentence, rename: SpeakerRename) -> WindowSentence:
-    if not rename.applies_to(speaker_key(sentence.speaker, sentence.speaker_id)):
+    if not is_renamed(speaker_key(sentence.speaker, sentence.speaker_id), rename):
         return sentence
     speaker, speaker_id = split_speaker_key(rename.new_key)
     return replace(sentence, speaker=speaker, speaker_id=speaker_id)

@@ -26,15 +26,15 @@ from operators.entries import (
     Tick,
 )
 from operators.speaker_keys import (
-    SpeakerRename,
     chunk_speaker_key,
     has_same_speaker,
     is_resubmitted,
     is_speaker_label,
+    rename_key,
     speaker_key,
     split_speaker_key,
 )
-from operators.stream import ChunkRevision, ChunkUpdate
+from operators.stream import ChunkRevision, ChunkUpdate, SpeakerRename
 
 REVISION_HORIZON_MS = 120_000
 """Milliseconds after a chunk's last entry in which the chunk accepts revisions, inclusive."""
@@ -173,10 +173,10 @@ def _rename_speaker(
     state = replace(
         state,
         open_chunks={
-            chunk_id: chunk._replace(speaker_key=rename.rename_key(chunk.speaker_key))
+            chunk_id: chunk._replace(speaker_key=rename_key(chunk.speaker_key, rename))
             for chunk_id, chunk in state.open_chunks.items()
         },
-        watermarks={rename.rename_key(key): watermark for key, watermark in state.watermarks.items()},
+        watermarks={rename_key(key, rename): watermark for key, watermark in state.watermarks.items()},
         renames={source: key for source, key in renames.items() if source != key},
         labels={speaker_id: key for speaker_id, key in state.labels.items() if key != old_key},
     )

@@ -9,9 +9,9 @@ third part, because other speech of the speaker must not join them:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from operators.entries import Chunk
+from operators.stream import SpeakerRename
 
 _SEPARATOR = "\x1f"  # Python treats it as white space, so no normalized name or speaker id contains it.
 _LABEL_PATTERN = re.compile("Speaker [1-9][0-9]{0,5}")
@@ -59,29 +59,17 @@ def _third_part(key: str) -> str:
     return "".join(key.split(_SEPARATOR, 2)[2:])
 
 
-@dataclass(frozen=True, slots=True)
-class SpeakerRename:
-    """The rename of a speaker, as it applies to speech before it.
+def is_renamed(key: str, rename: SpeakerRename) -> bool:
+    """Return whether a key belongs to a renamed speaker."""
+    return has_same_speaker(key, rename.old_key)
 
-    Attributes:
-        old_key, new_key: the speaker's key before and after.
-        merge_ordinal: ordinal of the entry that merges the speaker into one that has spoken before; 0 for no merge.
-    """
 
-    old_key: str
-    new_key: str
-    merge_ordinal: int = 0
-
-    def applies_to(self, key: str) -> bool:
-        """Return whether a key belongs to the renamed speaker."""
-        return has_same_speaker(key, self.old_key)
-
-    def rename_key(self, key: str) -> str:
-        """Return a key after the rename. Merged speech keeps a key of its own."""
-        if not self.applies_to(key):
-            return key
-        third_part = _third_part(key) + (f"{_SEPARATOR}{self.merge_ordinal}" if self.merge_ordinal else "")
-        if not third_part:
-            return self.new_key
-        speaker, speaker_id = split_speaker_key(self.new_key)
-        return _SEPARATOR.join((speaker, speaker_id or "", third_part))
+def rename_key(key: str, rename: SpeakerRename) -> str:
+    """Return a key after a rename. Merged speech keeps a key of its own."""
+    if not is_renamed(key, rename):
+        return key
+    third_part = _third_part(key) + (f"{_SEPARATOR}{rename.merge_ordinal}" if rename.merge_ordinal else "")
+    if not third_part:
+        return rename.new_key
+    speaker, speaker_id = split_speaker_key(rename.new_key)
+    return _SEPARATOR.join((speaker, speaker_id or "", third_part))

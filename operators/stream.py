@@ -11,7 +11,20 @@ from typing import Any
 
 from operators.entries import Chunk
 from operators.meeting_config import MeetingConfig
-from operators.speaker_keys import SpeakerRename
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerRename:
+    """The rename of a speaker, as it applies to earlier speech (`operators.speaker_keys.rename_key`).
+
+    Attributes:
+        old_key, new_key: the speaker's key before and after.
+        merge_ordinal: ordinal of the entry that merges the speaker into one that has spoken before; 0 for no merge.
+    """
+
+    old_key: str
+    new_key: str
+    merge_ordinal: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from storage.redis_log.live_pubsub import publish_events
 LOOK_BACK_MINUTES = 5
 """Age of the oldest events that are checked, in minutes."""
 MAX_EVENTS = 500
-"""Maximum number of events published for one meeting in one run."""
+"""Maximum number of events published for one meeting in one run: the newest. Subscribers read those before from Postgres."""
 
 
 class OutboxRelay:
@@ -56,9 +56,10 @@ class OutboxRelay:
         }
         stuck = [meeting_id for meeting_id, seq in lagging.items() if self._lagging.get(meeting_id) == seq]
         self._lagging = lagging
-        return sum(self._publish(meeting_id, lagging[meeting_id]) for meeting_id in stuck)
+        return sum(self._publish(meeting_id, lagging[meeting_id], committed[meeting_id]) for meeting_id in stuck)
 
-    def _publish(self, meeting_id: str, after: int) -> int:
+    def _publish(self, meeting_id: str, published: int, committed: int) -> int:
+        after = max(published, committed - MAX_EVENTS)
         with self._engine.connect() as connection:
             events = read_events(connection, meeting_id, after, MAX_EVENTS)
         publish_events(self._redis, events)

@@ -22,7 +22,7 @@ from operators.meeting_config import MeetingConfig
 from operators.sentences.emission import SentenceState, StreamTime, emit_if_due, is_stable
 from operators.sentences.interim import InterimState, next_interim, stable_word_count
 from operators.sentences.segmenter import ChunkState, SegmenterPosition, position_after, segment_speech
-from operators.speaker_keys import SpeakerRename, is_merged, split_speaker_key
+from operators.speaker_keys import has_same_speaker, is_merged, is_renamed, rename_key, split_speaker_key
 from operators.stream import (
     ChunkRevision,
     ChunkUpdate,
@@ -31,6 +31,7 @@ from operators.stream import (
     Sentence,
     SentenceBoundary,
     SentenceChanges,
+    SpeakerRename,
 )
 
 
@@ -149,7 +150,7 @@ class _SentenceUpdate:
         """Rename a speaker, and emit the speaker's sentences again. Their text stays, so they need no new translation."""
         renamed_speakers: dict[str, SpeakerState] = {}
         for speaker, speaker_state in self.speakers.items():
-            key = rename.rename_key(speaker)
+            key = rename_key(speaker, rename)
             sentences = tuple(self._rename_sentence(sentence, speaker, rename) for sentence in speaker_state.sentences)
             # If both keys exist, one has no chunks any more: they were revised to other speakers.
             if not speaker_state.chunks and key in renamed_speakers:
@@ -159,7 +160,7 @@ class _SentenceUpdate:
                 self._rename_interim(key, speaker, renamed_speakers)
         self.speakers = renamed_speakers
         self.detached = {
-            sentence_id: DetachedSentence(rename.rename_key(speaker), self._rename_sentence(sentence, speaker, rename))
+            sentence_id: DetachedSentence(rename_key(speaker, rename), self._rename_sentence(sentence, speaker, rename))
             for sentence_id, (speaker, sentence) in self.detached.items()
         }
 
@@ -169,28 +170,24 @@ class _SentenceUpdate:
             return sentence
         emitted_by = speaker if sentence.owner is None else sentence.owner
         if sentence.owner is not None:
-            owner = rename.rename_key(sentence.owner)
-            is_same = split_speaker_key(owner) == split_speaker_key(rename.rename_key(speaker))
-            sentence = sentence._replace(owner=None if is_same else owner)
-        if not rename.applies_to(emitted_by):
+            owner = rename_key(sentence.owner, rename)
+            sentence = sentence._replace(owner=None if has_same_speaker(owner, rename_key(speaker, rename)) else owner)
+        if not is_renamed(emitted_by, rename):
             return sentence
         sentence = sentence._replace(revision=sentence.revision + 1)
-        self.emitted[sentence.segment.id] = sentence.to_sentence(rename.rename_key(emitted_by))
+        self.emitted[sentence.segment.id] = sentence.to_sentence(rename_key(emitted_by, rename))
         self.renamed[sentence.segment.id] = sentence.revision
         return sentence
 
     def _rename_interim(self, key: str, speaker: str, speakers: dict[str, SpeakerState]) -> None:
         """Show a renamed speaker's interim text under the new name. That of merged speech isn't shown any more."""
-        interim = speakers[key].interim
-        if not interim.text:
-            return
-        name, speaker_id = split_speaker_key(speaker)
-        self.interims.append(Interim(name, "", interim.start, interim.base, speaker_id=speaker_id))
+        base, text, start = speakers[key].interim
         if is_merged(key):
             speakers[key] = speakers[key]._replace(interim=InterimState())
-            return
-        name, speaker_id = split_speaker_key(key)
-        self.interims.append(Interim(name, interim.text, interim.start, interim.base, speaker_id=speaker_id))
+        for shown_key, shown_text in ((speaker, ""), (key, text)):
+            if text and not is_merged(shown_key):
+                name, speaker_id = split_speaker_key(shown_key)
+                self.interims.append(Interim(name, shown_text, start, base, speaker_id=speaker_id))
 
     def apply_config(self, config: MeetingConfig) -> None:
         """Apply a config. If its source language is another one, segment the speech that may still change again."""

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 from operators.entries import SpeakerRenamed
 from operators.meeting_config import MeetingConfig
-from operators.speaker_keys import SpeakerRename, speaker_key, split_speaker_key
-from operators.stream import Retraction, Sentence
+from operators.speaker_keys import is_renamed, speaker_key, split_speaker_key
+from operators.stream import Retraction, Sentence, SpeakerRename
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.records import MeetingStatus
 
@@ -81,7 +81,7 @@ class MeetingChange:
         for sentence in list(self.sentences.values()):
             if sentence.id in self.retracted or sentence.id in changed_ids:
                 continue
-            if rename.applies_to(speaker_key(sentence.speaker, sentence.speaker_id)):
+            if is_renamed(speaker_key(sentence.speaker, sentence.speaker_id), rename):
                 renamed = replace(sentence, speaker=speaker, speaker_id=speaker_id, revision=sentence.revision + 1)
                 self.sentences[sentence.id] = renamed
                 self.renamed_sentences.append((sentence.id, renamed.revision))

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.entries import SpeakerRenamed
-from operators.speaker_keys import SpeakerRename, speaker_key, split_speaker_key
+from operators.speaker_keys import speaker_key, split_speaker_key
+from operators.stream import SpeakerRename
 from storage.postgres.meeting_transaction import MeetingTransaction
 from storage.records import OutboxEvent
 

@@ -12,8 +12,8 @@ from operators import context_window, dedup
 from operators.entries import Chunk, EntryPayload, MeetingStarted, SpeakerRenamed
 from operators.meeting_config import Clock, MeetingConfig
 from operators.sentences import tracker
-from operators.speaker_keys import SpeakerRename, is_merged, is_resubmitted, is_speaker_label, speaker_key
-from operators.stream import Interim
+from operators.speaker_keys import is_merged, is_resubmitted, is_speaker_label, rename_key, speaker_key
+from operators.stream import Interim, SpeakerRename
 from tests.harness.lane.operator_runs import OperatorResult, make_items, run_operators
 
 Speaker = tuple[str, str | None]
@@ -47,10 +47,11 @@ def test_a_label_is_a_numbered_speaker(name: str, is_label: bool) -> None:
 def test_a_merged_key_differs_from_all_other_keys() -> None:
     ann, bo = speaker_key("Ann"), speaker_key("Bo", "b")
     merge = SpeakerRename(ann, bo, 7)
-    merged = merge.rename_key(ann)
-    assert (merge.rename_key(bo), is_merged(merged), is_resubmitted(merged)) == (bo, True, False)
-    again = SpeakerRename(bo, "Cy", 9).rename_key(merged)
-    assert (is_merged(again), again != SpeakerRename(bo, "Cy", 9).rename_key(bo)) == (True, True)
+    merged = rename_key(ann, merge)
+    assert (rename_key(bo, merge), is_merged(merged), is_resubmitted(merged)) == (bo, True, False)
+    second = SpeakerRename(bo, "Cy", 9)
+    again = rename_key(merged, second)
+    assert (is_merged(again), again != rename_key(bo, second)) == (True, True)
 
 
 def test_a_rename_emits_the_speakers_sentences_again_without_new_translations() -> None:
@@ -175,6 +176,23 @@ class Talk(NamedTuple):
 
 
 SPEAKERS: list[Speaker] = [("Ann", None), ("Bo", None), ("Bo", "b"), ("Cy", "c")]
+
+
+@given(st.data())
+def test_a_label_gives_the_same_speakers_as_its_name_from_the_beginning(data: st.DataObject) -> None:
+    sources: list[Speaker] = [("Speaker 1", "x"), ("Speaker 2", "y"), ("Ann", "x"), ("Bo", "y"), ("Cy", None)]
+    spoken = data.draw(st.lists(st.sampled_from(sources), max_size=12))
+    gaps = data.draw(st.lists(st.sampled_from([0.0, 0.4, 3.0]), min_size=len(spoken), max_size=len(spoken)))
+    names = {speaker_id: name for name, speaker_id in spoken if not is_speaker_label(name)}
+    timed = [(sum(gaps[: i + 1]), say(f"c{i}", name, f"w{i}.", i, x)) for i, (name, x) in enumerate(spoken)]
+    at_once = [
+        (at, chunk.model_copy(update={"speaker": names.get(chunk.speaker_id, chunk.speaker)})) for at, chunk in timed
+    ]
+    # A label after the name isn't known to be that speaker yet, so the name comes last.
+    last = [
+        (timed[-1][0] + 1, say(f"z{x}", name, f"z{x}.", len(spoken), x)) for x, name in names.items() if x is not None
+    ]
+    assert speaker_by_word(run(*timed, *last)) == speaker_by_word(run(*at_once, *last))
 
 
 @st.composite

@@ -13,7 +13,7 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from operators.entries import Chunk, ConfigChanged, Entry, MeetingEnded, MeetingStarted, parse_entry
+from operators.entries import Chunk, ConfigChanged, Entry, MeetingEnded, MeetingStarted, SpeakerRenamed, parse_entry
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
 from storage import redis_keys
@@ -171,6 +171,26 @@ async def test_a_chunk_after_a_timeout_starts_the_next_generation(
     began = read_entries(redis_sync)[0].arrived_at
     started = MeetingStarted(clock=Clock.RECORDED, generation=2, config=PORTUGUESE, began_at=began)
     assert again == ([Entry("t", meeting_id, 3, "started-2", T0 + gap, started)] if reopens else [])
+
+
+async def test_the_next_generation_starts_with_the_renames_of_speakers(log: LogWriter, redis_sync: redis.Redis) -> None:
+    names = ["Ann", 'An"na, {Jr.}', "Hannah"]
+    renames = tuple(SpeakerRenamed(speaker=old, new_speaker=new) for old, new in pairwise(names))
+    meeting_id = str(uuid4())
+    await log.open(
+        team_id="t",
+        meeting_id=meeting_id,
+        lane_id="a",
+        clock=Clock.RECORDED,
+        config=CONFIG,
+        at_ms=T0,
+        renames=renames[:1],
+    )
+    await log.append(meeting_id, [NewEvent("r", renames[1], T0)])
+    await log.append(meeting_id, [chunk_event("e", at=T0 + IDLE_TIMEOUT_MS)])
+    payloads = [entry.payload for entry in read_entries(redis_sync)]
+    starts = [payload.renames for payload in payloads if isinstance(payload, MeetingStarted)]
+    assert (starts, payloads[1]) == ([renames[:1], renames], renames[1])
 
 
 async def test_a_client_may_use_the_event_ids_of_the_log_itself(log: LogWriter) -> None:
