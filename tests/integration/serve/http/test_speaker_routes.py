@@ -143,3 +143,29 @@ async def test_the_command_renames_and_merges(stage: ApiHarness) -> None:
     unknown = run_parley("meetings", "rename-speaker", meeting, "Ann", "Bob", "--server", server)
     assert unknown.returncode == 1
     assert "/speakers lists its speakers" in unknown.stderr
+
+
+async def test_a_long_meeting_is_renamed_by_one_request(stage: ApiHarness) -> None:
+    meeting, writer = await create_written_meeting(stage)
+    writer.end()
+    with stage.engine.begin() as conn:
+        conn.execute(
+            text(
+                'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
+                " first_emitted, first_text) select 'default', :id, n || '.0', 1, 'Ann', 'Yes.', n, n + 1, 'mark', n, 'Yes.'"
+                " from generate_series(1, 6000) as n"
+            ),
+            {"id": UUID(meeting)},
+        )
+        conn.execute(
+            text(
+                "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text)"
+                " select team_id, meeting_id, id, 'pt', revision, 'translated', 'Sim.' from sentences where meeting_id = :id"
+            ),
+            {"id": UUID(meeting)},
+        )
+    before = (await stage.http.get(f"/api/meetings/{meeting}")).json()["seq"]
+    assert (await rename(stage, meeting, speaker="Ann", name="Anna")).status_code == 202
+    (speaker,) = (await stage.http.get(f"/api/meetings/{meeting}/speakers")).json()["speakers"]
+    assert (speaker["speaker"], speaker["sentences"], speaker["seconds"]) == ("Anna", 6000, 6000.0)
+    assert (await stage.http.get(f"/api/meetings/{meeting}")).json()["seq"] == before + 12_000
