@@ -37,6 +37,7 @@ BODIES: dict[str, Any] = {
     },
     EVENTS: {"events": [{"payload": CHUNK}]},
     "post /api/meetings/{meeting_id}/move": {"lane": "live-1"},
+    "post /api/meetings/{meeting_id}/speakers/rename": {"speaker": "Ann", "name": "Anna"},
     "post /api/lanes": {},
     "put /api/models": {"config": {}, "expected_version": 7},
     "post /api/models/rollback": {},
@@ -150,7 +151,7 @@ async def test_operation_ids_are_the_names_of_the_routes(stage: ApiHarness) -> N
     assert paths["/api/meetings"]["post"]["summary"] == "Create Meeting"
     assert {operation_id.partition("_")[0] for operation_id in operation_ids} <= {
         *("add", "append", "change", "create", "drain", "end", "export", "get", "list", "move", "pause"),
-        *("resubmit", "resume", "roll", "stream", "update"),
+        *("rename", "resubmit", "resume", "roll", "stream", "update"),
     }
 
 
