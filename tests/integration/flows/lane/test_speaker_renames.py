@@ -193,7 +193,8 @@ async def test_a_later_generation_knows_the_names(
     await append_events(meetings, meeting_id, [TALK[0], *renames, later, end_event(3010.0)])
     with running_lane(postgres_url, redis_url, "batch-1"):
         await wait_until(ended_without_pending(engine, meeting_id))
-    assert [row[:2] for row in sentences(engine, meeting_id)] == [("Hanna", "Good morning."), ("Hanna", "We are back.")]
+    assert sentences(engine, meeting_id) == [("Hanna", "Good morning.", 3), ("Hanna", "We are back.", 1)]
+    assert [caption[1:] for caption in captions(engine, meeting_id)] == [("translated", True, 1, 1)] * 2
     assert query_rows(engine, "select generation from meetings where id = :id", id=meeting_id) == [(2,)]
     (stored,) = query_rows(engine, "select speaker_renames from meetings where id = :id", id=meeting_id)
     assert [renamed["new_speaker"] for renamed in stored[0]] == ["Anna", "Hanna"]
