@@ -204,4 +204,4 @@ def test_state_of_schema_1_is_readable() -> None:
         (WindowSentence(1.5, 3, 0, "A", "Yes."),),
     )
     assert stage.load(stage.dump(state)) == state
-    assert stage.dump(state)["schema"] == 3
+    assert stage.dump(state)["schema"] == stage.schema

@@ -98,7 +98,7 @@ def test_error_does_not_contain_the_rejected_value() -> None:
 
 
 def test_unknown_kind_is_rejected() -> None:
-    with pytest.raises(InvalidInputError, match="must be one of started, chunk, config, moved, ended"):
+    with pytest.raises(InvalidInputError, match="must be one of started, chunk, config, speakers, moved, ended"):
         parse_payload("sung", {})
 
 
