@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,10 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows.lane import committer
 from operators.entries import Chunk, SpeakerRenamed
 from operators.translation_requests import Translation, TranslationRequest
+from storage.batch_commit import lane_commit
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lane.event_description import check_events
@@ -67,6 +70,9 @@ RENAMED = [
     ("Anna", "It is good.", 1),
     ("Anna", "And then the plan.", 1),
 ]
+
+
+IS_ENDED = "select status = 'ended' from meetings where id = :id"
 
 
 @pytest.fixture
@@ -141,6 +147,48 @@ async def test_a_lane_that_is_stopped_at_any_entry_gives_the_same_rows(
     ]
     log = events(engine, pieces)
     assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(lane_commit, "raise_renamed"), (committer, "publish_events")],
+    ids=["within the transaction", "after the transaction"],
+)
+async def test_a_lane_that_dies_during_a_rename_gives_the_same_rows(
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    postgres_url: str,
+    redis_url: str,
+    module: ModuleType,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    call = getattr(module, name)
+    may_die = threading.Event()
+
+    def die_once(*arguments: Any) -> None:
+        if may_die.is_set():
+            may_die.clear()
+            raise RuntimeError("the lane died")
+        call(*arguments)
+
+    monkeypatch.setattr(module, name, die_once)
+    await append_events(meetings, meeting_id, TALK[:5])
+    with pytest.raises(RuntimeError, match="the lane died"), running_lane(postgres_url, redis_url, "batch-1") as lane:
+        await wait_until(lambda: len(sentences(engine, meeting_id)) >= 4)
+        may_die.set()
+        await append_events(meetings, meeting_id, TALK[5:])
+        await wait_until(lane.has_ended.is_set)
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        # Captions that were requested before the death stay pending: the backfill completes them.
+        await wait_until(lambda: query_rows(engine, IS_ENDED, id=meeting_id) == [(True,)])
+    assert sentences(engine, meeting_id) == RENAMED
+    log = events(engine, meeting_id)
+    assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
+    last = {payload["id"]: payload for _, kind, payload in log if kind == "sentence"}
+    assert {(payload["speaker"], payload["text"], payload["revision"]) for payload in last.values()} == set(RENAMED)
 
 
 async def test_a_translation_under_way_counts_for_the_renamed_sentence(
