@@ -1,4 +1,4 @@
-"""The demand for the connectors' process: it runs only while there are open sessions."""
+"""The demand for the connectors' process: it runs only while there are open sessions or imports."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 from sqlalchemy import Engine
 
-from storage.postgres.connector_sessions import has_open_sessions
+from storage.postgres.connector_sessions import has_connector_work
 
 IDLE_TIMEOUT_S = 30.0
-"""Seconds without an open session after which the process is stopped."""
+"""Seconds without work after which the process is stopped."""
 POLL_S = 0.5
 """Seconds between two queries for the demand."""
 
@@ -31,6 +31,6 @@ class ConnectorDemand:
         if now - self._last_polled_at > POLL_S:
             self._last_polled_at = now
             with self._engine.connect() as connection:
-                if has_open_sessions(connection):
+                if has_connector_work(connection):
                     self._needed_until = now + IDLE_TIMEOUT_S
         return now < self._needed_until

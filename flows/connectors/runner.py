@@ -12,8 +12,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.connectors.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi, FirefliesSession, SessionStores, policy_of
+from flows.connectors.fireflies import FirefliesSession, SessionStores, policy_of
 from operators.errors import SetupError
+from source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 from storage.encryption import SecretCipher
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService

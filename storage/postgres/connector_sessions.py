@@ -35,7 +35,12 @@ _LIST = text(
     " order by created_at desc, id desc limit :limit"
 )
 _OPEN = text("select * from connector_sessions where status not in ('failed', 'ended') order by id")
-_HAS_OPEN = text("select exists (select from connector_sessions where status not in ('failed', 'ended'))")
+_HAS_WORK = text(
+    "select exists (select from connector_sessions where status not in ('failed', 'ended'))"
+    " or exists (select from source_imports where state in ('queued', 'running') and due_at <= now())"
+    " or exists (select from source_import_runs where state in ('queued', 'running') and due_at <= now())"
+    " or exists (select from source_notifications where outcome is null and due_at <= now())"
+)
 _SET_DESIRED = text(
     "update connector_sessions set desired = :desired where team_id = :team_id and id = :id returning *"
 )
@@ -160,9 +165,18 @@ async def list_open_sessions(conn: AsyncConnection) -> list[ConnectorSession]:
     return [_to_record(row) for row in (await conn.execute(_OPEN)).mappings()]
 
 
-def has_open_sessions(connection: Connection) -> bool:
-    """Return whether any team has an open session."""
-    return bool(connection.execute(_HAS_OPEN).scalar_one())
+async def find_open_session(
+    conn: AsyncConnection, team_id: str, source: str, external_id: str
+) -> ConnectorSession | None:
+    """Find a team's open session of a meeting of a source; None if there is none."""
+    keys = {"team_id": team_id, "source": source, "external_id": external_id}
+    row = (await conn.execute(_OPEN_BY_EXTERNAL_ID, keys)).one_or_none()
+    return None if row is None else _to_record(row)
+
+
+def has_connector_work(connection: Connection) -> bool:
+    """Return whether any team has an open session, or an import or a webhook of a source that is due."""
+    return bool(connection.execute(_HAS_WORK).scalar_one())
 
 
 async def set_desired(

@@ -390,3 +390,133 @@ import_batches = Table(
     Column("first", Integer, primary_key=True, autoincrement=False),
     Column("events", Text, nullable=False),
 )
+
+# A team's account at a source: the key and the defaults of meetings that come from it.
+source_accounts = Table(
+    "source_accounts",
+    metadata,
+    Column("team_id", ForeignKey("teams.id"), primary_key=True),
+    Column("source", Text, primary_key=True),
+    # The key of the source's API: encrypted, or the name of an environment variable that holds it.
+    Column("encrypted_key", Text),
+    Column("key_variable", Text),
+    # The secret of the webhooks that the source sends, in the same two forms.
+    Column("encrypted_webhook_secret", Text),
+    Column("webhook_secret_variable", Text),
+    Column("options", JSONB, nullable=False, server_default="{}"),
+    # The config of new meetings.
+    Column("config", JSONB, nullable=False, server_default="{}"),
+    # Number of webhooks by event and outcome.
+    Column("counters", JSONB, nullable=False, server_default="{}"),
+    _timestamp_column("updated_at"),
+    CheckConstraint("encrypted_key is null or key_variable is null", name="one_key"),
+    CheckConstraint("encrypted_webhook_secret is null or webhook_secret_variable is null", name="one_webhook_secret"),
+)
+
+# Imports of a source's transcripts, each the latest one of its transcript.
+source_imports = Table(
+    "source_imports",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("source", Text, nullable=False),
+    # The source's own id of the transcript.
+    Column("external_id", Text, nullable=False),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("meeting_id", ForeignKey("meetings.id", ondelete="SET NULL")),
+    # The key of the source's API. Without both, the team's account has it.
+    Column("encrypted_key", Text),
+    Column("key_variable", Text),
+    Column("options", JSONB, nullable=False, server_default="{}"),
+    Column("config", JSONB, nullable=False, server_default="{}"),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state in ('queued', 'running', 'done', 'failed')", name="state"),
+        nullable=False,
+        server_default="queued",
+    ),
+    # Why it waits, failed, or did not add text, in words for the user.
+    Column("detail", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("appended_count", Integer, nullable=False, server_default="0"),
+    Column("total_count", Integer),
+    Column("invalid_count", Integer, nullable=False, server_default="0"),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _timestamp_column("created_at"),
+    _timestamp_column("updated_at"),
+    UniqueConstraint("team_id", "source", "external_id"),
+    Index("ix_source_imports_meeting_id", "meeting_id"),
+    Index("ix_source_imports_open", "due_at", postgresql_where="state in ('queued', 'running')"),
+)
+
+# Imports of all transcripts since a date: each lists the transcripts page by page, and queues an import for each.
+source_import_runs = Table(
+    "source_import_runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    # How far it is: transcripts that began after `until` are listed, and `skip` older ones.
+    Column("until", DateTime(timezone=True)),
+    Column("skip", Integer, nullable=False, server_default="0"),
+    Column("listed_count", Integer, nullable=False, server_default="0"),
+    Column("queued_count", Integer, nullable=False, server_default="0"),
+    Column("encrypted_key", Text),
+    Column("key_variable", Text),
+    Column("options", JSONB, nullable=False, server_default="{}"),
+    Column("config", JSONB, nullable=False, server_default="{}"),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state in ('queued', 'running', 'done', 'failed')", name="state"),
+        nullable=False,
+        server_default="queued",
+    ),
+    Column("detail", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _timestamp_column("created_at"),
+    _timestamp_column("updated_at"),
+    Index(
+        "uq_source_import_runs_open",
+        "team_id",
+        "source",
+        unique=True,
+        postgresql_where="state in ('queued', 'running')",
+    ),
+    Index("ix_source_import_runs_created_at", "team_id", "source", "created_at"),
+)
+
+# Webhooks that a source sent, until they are processed and for a month afterwards.
+source_notifications = Table(
+    "source_notifications",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("source", Text, nullable=False),
+    # SHA-256 of the body: a repeated delivery has the same.
+    Column("digest", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    # What followed, in words for the user; null until it is processed.
+    Column("outcome", Text),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _timestamp_column("created_at"),
+    UniqueConstraint("team_id", "source", "digest"),
+    Index("ix_source_notifications_open", "due_at", postgresql_where="outcome is null"),
+    Index("ix_source_notifications_created_at", "created_at"),
+)
+
+# The facts that a source has about a meeting beside its transcript: summary, attendees, attendance.
+source_metadata = Table(
+    "source_metadata",
+    metadata,
+    Column("meeting_id", ForeignKey("meetings.id", ondelete="CASCADE"), primary_key=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("content", JSONB, nullable=False),
+    _timestamp_column("updated_at"),
+)

@@ -22,12 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.connectors.fireflies.chunk_appender import ChunkAppender, SessionOverError
 from flows.connectors.fireflies.gap_policy import GapPolicy
-from flows.connectors.fireflies.graphql import FirefliesApi
 from flows.connectors.fireflies.realtime import RealtimeConnection, RealtimeMessage, connect
 from operators.entries import Chunk
 from operators.errors import InvalidInputError, MisconfiguredError, NotFoundError, OverloadedError, ParleyError
 from operators.sources import AdapterContext, restore_state
 from operators.sources.fireflies import FIREFLIES, FirefliesState, require_object, sentence_to_chunk, step
+from source_apis.fireflies import FirefliesApi
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import connector_sessions

@@ -1,4 +1,4 @@
-"""Client of Fireflies' GraphQL API. Each request is counted against the budget of the account's plan before it is sent."""
+"""GraphQL requests to Fireflies. Each request is counted against the budget of the account's plan before it is sent."""
 
 from __future__ import annotations
 
@@ -42,13 +42,9 @@ _RATE_LIMIT_CODES = ("too_many_requests", "rate_limit_exceeded")
 _KEY_CODES = ("auth_failed", "unauthorized", "invalid_api_key", "forbidden", "unauthenticated")
 _NOT_FOUND_CODES = ("object_not_found", "not_found", "invalid_transcript_id")
 
-_SENTENCES = """query Sentences($id: String!) {
-  transcript(id: $id) { id is_live sentences { index text raw_text start_time end_time speaker_id speaker_name } }
-}"""
 
-
-class FirefliesApi:
-    """The GraphQL API of one account.
+class GraphqlClient:
+    """Sends requests to the GraphQL API of one account.
 
     Args:
         client: the HTTP client.
@@ -67,22 +63,6 @@ class FirefliesApi:
     def budget(self) -> RequestBudget:
         """The account's budget of requests."""
         return self._budget
-
-    async def read_sentences(self, transcript_id: str) -> list[Mapping[str, Any]]:
-        """Return the sentences of a transcript, of a live one the sentences so far.
-
-        Raises:
-            NotFoundError: there is no such transcript.
-            ParleyError: as `request` raises it.
-        """
-        data = await self.request(_SENTENCES, {"id": transcript_id})
-        transcript = data.get("transcript")
-        if not isinstance(transcript, Mapping):
-            raise NotFoundError(f"Fireflies has no transcript {transcript_id}")
-        sentences = cast("Mapping[str, Any]", transcript).get("sentences") or []
-        if not isinstance(sentences, list):
-            raise MalformedResponseError("Fireflies' transcript has no list of sentences")
-        return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", sentences) if isinstance(item, Mapping)]
 
     async def request(self, query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send a request.
