@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from operators.errors import SetupError
@@ -49,6 +51,23 @@ class SecretCipher:
             raise SetupError(
                 f"{ENCRYPTION_KEY_SETTING} does not decrypt the stored secrets: add the key that encrypted them, after a comma"
             ) from None
+
+    def read_secret(self, encrypted: str | None, variable: str | None) -> str:
+        """Return a secret that is stored, or that an environment variable holds.
+
+        Args:
+            encrypted: the encrypted secret; None if a variable holds it.
+            variable: name of the environment variable.
+
+        Raises:
+            SetupError: the secret can't be decrypted, or the variable is missing.
+        """
+        if encrypted is not None:
+            return self.decrypt(encrypted)
+        secret = os.environ.get(variable or "", "").strip()
+        if not secret:
+            raise SetupError(f"{variable} holds no secret: set it in the environment of `parley up`")
+        return secret
 
     def _require_key(self) -> MultiFernet:
         if self._fernet is None:

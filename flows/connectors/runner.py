@@ -1,9 +1,11 @@
-"""Runs the open sessions of connectors, each as a task. A session that fails is tried again and disturbs no other."""
+"""Runs the connectors: each open session as a task, and the jobs of imports and webhooks.
+
+A session that fails is tried again and disturbs no other.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from uuid import UUID
 
 import httpx
@@ -12,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.connectors.fireflies import FirefliesSession, SessionStores, policy_of
+from flows.connectors.fireflies import FirefliesJobs, FirefliesSession, SessionStores, policy_of
 from operators.errors import SetupError
 from source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 from storage.encryption import SecretCipher
@@ -49,8 +51,10 @@ class ConnectorRunner:
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Run the open sessions until `stopping` is set. The sessions stay open then, for the next run."""
+        """Run the open sessions and the jobs until `stopping` is set. The sessions stay open then, for the next run."""
         async with httpx.AsyncClient() as http:
+            jobs = FirefliesJobs(self._database, self._redis, self._stores.meetings, self._cipher, http)
+            jobs_task = asyncio.create_task(jobs.run())
             try:
                 while not stopping.is_set():
                     await self._check_sessions(http)
@@ -59,9 +63,10 @@ class ConnectorRunner:
                     except TimeoutError:
                         continue
             finally:
-                for task in self._tasks.values():
+                tasks = [jobs_task, *self._tasks.values()]
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _check_sessions(self, http: httpx.AsyncClient) -> None:
         try:
@@ -95,19 +100,11 @@ class ConnectorRunner:
             self._sessions.pop(record.id, None)
 
     def _build_session(self, record: ConnectorSession, http: httpx.AsyncClient) -> FirefliesSession:
-        api_key = self._read_key(record)
+        api_key = self._cipher.read_secret(record.encrypted_key, record.key_variable)
         base_url = str(record.options.get("api_base_url") or DEFAULT_BASE_URL)
         plan = PLANS[str(record.options.get("plan", "free"))]
         api = FirefliesApi(http, base_url, api_key, RequestBudget(self._redis, record.source, api_key, plan))
         return FirefliesSession(record, base_url, api_key, api, policy_of(plan), self._stores)
-
-    def _read_key(self, record: ConnectorSession) -> str:
-        if record.encrypted_key is not None:
-            return self._cipher.decrypt(record.encrypted_key)
-        key = os.environ.get(record.key_variable or "", "").strip()
-        if not key:
-            raise SetupError(f"{record.key_variable} holds no key: set it in the environment of `parley up`")
-        return key
 
     async def _close_failed(self, record: ConnectorSession, cause: str) -> None:
         """Close a session that can't begin."""

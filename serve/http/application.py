@@ -28,6 +28,7 @@ from serve.http import (
     webhook_routes,
 )
 from serve.http.dependencies.services import open_services
+from serve.http.fireflies import ROUTERS, demo_router
 from serve.http.live import routes as live_routes
 from serve.http.middleware.body_limit import BodyLimitMiddleware
 from serve.http.middleware.same_origin import SameOriginMiddleware
@@ -80,8 +81,10 @@ def create_app(options: ApiOptions) -> FastAPI:
         source_streams,
     ):
         app.include_router(module.router, responses=problems.problem_responses(503))
-    for module in (health_routes, metrics_routes):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router, responses=problems.problem_responses(503))
+    for router in (health_routes.router, metrics_routes.router, demo_router):
+        app.include_router(router)
     problems.add_problems_to_openapi(app)
     static_pages.install_pages(app)
     return app

@@ -4,13 +4,15 @@ Each call can be repeated after a crash. `AcceptedLedger` records accepted ordin
 that Redis loses are counted. `lane_lag` measures how far lanes lag; the HTTP API refuses batches by it. `source_sessions` keeps
 the states of source adapters.
 
-`connector_memory` keeps what connectors must know after a restart; `request_budget` counts requests to a source's API.
+`connector_opening` opens sessions of connectors, each with its meeting. `connector_memory` keeps what connectors must know
+after a restart; `request_budget` counts requests to a source's API.
 
 The HTTP routes are in `serve.http`, the log's scripts in `storage.redis_log`.
 """
 
 __all__ = [
     "connector_memory",
+    "connector_opening",
     "lane_lag",
     "meeting_service",
     "request_budget",

@@ -1,0 +1,96 @@
+"""Runs the jobs beside the sessions: imports of transcripts, and the webhooks that Fireflies sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import redis
+import redis.asyncio
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.connectors.fireflies.accounts import FirefliesAccounts
+from flows.connectors.fireflies.transcript_import import TranscriptImport
+from flows.connectors.fireflies.transcript_listing import TranscriptListing
+from flows.connectors.fireflies.webhook_processing import WebhookProcessing
+from operators.errors import ParleyError
+from operators.sources.fireflies import FIREFLIES
+from storage.encryption import SecretCipher
+from storage.ingest.lane_lag import LaneLags
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.source_imports import requeue_running_imports
+
+POLL_S = 0.5
+"""Seconds between two queries for work, after a query that found none."""
+FAILURE_PAUSE_S = 5.0
+"""Seconds before a job continues that failed unexpectedly."""
+
+log = structlog.get_logger(__name__)
+
+
+class FirefliesJobs:
+    """Runs the jobs until cancelled. What was interrupted continues at the next run.
+
+    Args:
+        database: the database.
+        client: Redis, with decoded responses.
+        meetings: opens and feeds the meetings.
+        cipher: decrypts the API keys.
+        http: the HTTP client.
+    """
+
+    def __init__(
+        self,
+        database: AsyncEngine,
+        client: redis.asyncio.Redis,
+        meetings: MeetingService,
+        cipher: SecretCipher,
+        http: httpx.AsyncClient,
+    ) -> None:
+        self._database = database
+        accounts = FirefliesAccounts(database, client, cipher, http)
+        self._imports = TranscriptImport(database, meetings, accounts, LaneLags(database, client))
+        self._listing = TranscriptListing(database, accounts)
+        self._webhooks = WebhookProcessing(database, meetings, accounts)
+
+    async def run(self) -> None:
+        """Run the jobs."""
+        await asyncio.gather(
+            self._repeat(self._webhooks.run_once),
+            self._repeat(self._listing.run_once),
+            self._run_imports(),
+        )
+
+    async def _run_imports(self) -> None:
+        is_prepared = False
+
+        async def run_once() -> bool:
+            nonlocal is_prepared
+            if not is_prepared:
+                async with self._database.begin() as conn:
+                    await requeue_running_imports(conn, FIREFLIES.name)
+                is_prepared = True
+            try:
+                return await self._imports.run_once()
+            except SQLAlchemyError:
+                # The import's state could not be stored, so it still counts as running.
+                is_prepared = False
+                raise
+
+        await self._repeat(run_once)
+
+    async def _repeat(self, run_once: Callable[[], Awaitable[bool]]) -> None:
+        while True:
+            pause_s = POLL_S
+            try:
+                if await run_once():
+                    continue
+            except (SQLAlchemyError, redis.RedisError, ParleyError) as error:
+                log.warning("connector job postponed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - an unreadable row in one job must not stop the others
+                log.error("connector job failed", error=type(error).__name__)
+                pause_s = FAILURE_PAUSE_S
+            await asyncio.sleep(pause_s)
