@@ -1,0 +1,75 @@
+"""The parsing of Fireflies' transcripts: what is kept, and what is left out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.errors import InvalidInputError
+from operators.sources.fireflies_transcripts import parse_transcript
+
+SENTENCE: dict[str, Any] = {
+    "index": 0,
+    "text": "Good morning.",
+    "start_time": 1.5,
+    "end_time": 2,
+    "speaker_name": "Ann",
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_a_transcript_is_read_with_what_came_with_it() -> None:
+    transcript = parse_transcript(
+        {
+            "id": "a",
+            "title": "Planning\x00",
+            "date": 1_700_000_000_000,
+            "is_live": None,
+            "sentences": [SENTENCE | {"ai_filters": {"task": "Call Bob", "question": None}}, {"text": 3}],
+            "summary": {"overview": "A call.", "action_items": None},
+            "meeting_attendees": [{"displayName": "Ann", "email": None}],
+            "meeting_attendance": [{"name": "Ann", "join_time": "2026-11-01T10:00:00Z"}],
+            "analytics": None,
+            "cal_id": "left out",
+        }
+    )
+    assert (transcript.title, transcript.began_at_ms, transcript.is_live) == ("Planning", 1_700_000_000_000, False)
+    assert [(chunk.speaker, chunk.text, chunk.start) for chunk in transcript.chunks] == [("Ann", "Good morning.", 1.5)]
+    assert transcript.invalid_count == 1
+    assert transcript.metadata == {
+        "summary": {"overview": "A call.", "action_items": None},
+        "meeting_attendees": [{"displayName": "Ann", "email": None}],
+        "meeting_attendance": [{"name": "Ann", "join_time": "2026-11-01T10:00:00Z"}],
+        "sentence_filters": [{"start": 1.5, "task": "Call Bob"}],
+    }
+
+
+def test_two_sentences_with_the_same_start_are_two_chunks() -> None:
+    transcript = parse_transcript({"id": "a", "sentences": [SENTENCE, SENTENCE | {"text": "Hello."}]})
+    assert [chunk.text for chunk in transcript.chunks] == ["Good morning.", "Hello."]
+    assert len({chunk.chunk_id for chunk in transcript.chunks}) == 2
+
+
+@pytest.mark.parametrize("content", [{}, {"id": ""}, {"id": "a", "date": -1}, {"id": "a", "sentences": "x"}])
+def test_a_wrong_transcript_names_the_field(content: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_transcript(content)
+    assert caught.value.field in ("id", "date", "sentences")
+
+
+@given(st.dictionaries(st.sampled_from(["title", "date", "sentences", "summary", "meeting_attendees"]), JSON))
+def test_any_content_is_read_or_refused(fields: dict[str, Any]) -> None:
+    try:
+        transcript = parse_transcript({"id": "a"} | fields)
+    except InvalidInputError:
+        return
+    json.dumps(transcript.metadata).encode()
+    assert "\x00" not in transcript.title
