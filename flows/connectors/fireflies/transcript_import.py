@@ -33,7 +33,7 @@ MAX_LAG_S = 30.0
 """Seconds that the meeting's lane may lag before an import waits for it."""
 LAG_POLL_S = 1.0
 """Seconds between two checks of the lag."""
-LIVE_POLL_S = 30.0
+LIVE_POLL_S = 3.0
 """Seconds before an import is tried again whose meeting is still received live."""
 ENTRY_COUNT = 2
 """Number of entries of a meeting beside its sentences: the start and the end."""
@@ -105,6 +105,8 @@ class TranscriptImport:
         await self._finish(job, "done", detail)
 
     async def _open_meeting(self, job: SourceImport, transcript: FirefliesTranscript) -> MeetingRecord:
+        # An existing meeting is judged by its accepted entries, of which this process may have just appended some.
+        await self._meetings.flush_ledger()
         record, _ = await open_source_meeting(
             self._meetings,
             job.team_id,

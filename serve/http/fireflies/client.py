@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import cache
 from typing import Any, Literal
 
 import httpx
@@ -150,13 +152,19 @@ async def connect_api(services: Services, key: str, options: Mapping[str, Any]) 
     Raises:
         InvalidInputError: Fireflies refuses the key.
     """
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=_ssl_context()) as http:
         try:
             yield FirefliesApi(
                 http, str(options.get("api_base_url") or DEFAULT_BASE_URL), key, build_budget(services, key, options)
             )
         except MisconfiguredError as error:
             raise InvalidInputError("api_key", str(error)) from None
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """Return the context of all clients. To load the certificates takes longer than a request."""
+    return httpx.create_ssl_context()
 
 
 def build_budget(services: Services, key: str, options: Mapping[str, Any]) -> RequestBudget:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from operators.errors import ConflictError, SetupError
+from operators.errors import ConflictError, InvalidInputError, SetupError
 from operators.fields import EpochMs, Name, to_invalid_input_error
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.services import Services, ServicesDep
@@ -93,7 +93,8 @@ async def receive(
         webhook = WebhookBody.model_validate(content)
     except ValidationError as error:
         await _count(services, "refused:invalid")
-        raise to_invalid_input_error(error) from None
+        invalid = to_invalid_input_error(error)
+        raise InvalidInputError(invalid.field or "body", invalid.fix) from None
     return await _store(services, webhook, hashlib.sha256(body).hexdigest())
 
 

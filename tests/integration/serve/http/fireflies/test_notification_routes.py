@@ -1,0 +1,118 @@
+"""Webhooks of Fireflies: signatures, repeated deliveries, hostile bodies, and what follows from each event."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
+from tests.harness.api.fireflies_account import WEBHOOK_SECRET, post_webhook, sign, store_account
+from tests.harness.lane.threaded_lane import query_rows
+from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector
+
+if TYPE_CHECKING:
+    from tests.harness.api.api_harness import ApiHarness
+
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.fireflies_account"]
+pytestmark = pytest.mark.usefixtures("fireflies_secrets")
+
+API = "/api/fireflies"
+TRANSCRIBED = {"event": "meeting.transcribed", "timestamp": 1_795_000_000_000, "meeting_id": "past-1"}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+BODIES = st.binary(max_size=60) | st.one_of(
+    JSON, st.fixed_dictionaries({"event": JSON, "meeting_id": JSON}, optional={"timestamp": JSON})
+).map(lambda content: json.dumps(content).encode())
+
+
+@pytest.fixture
+def harness(aengine: AsyncEngine, redis_async: Any, redis_sync: redis.Redis) -> ConnectorHarness:
+    return ConnectorHarness(aengine, redis_async, redis_sync)
+
+
+def outcomes(stage: ApiHarness) -> list[str | None]:
+    return [row[0] for row in query_rows(stage.engine, "select outcome from source_notifications order by id")]
+
+
+async def wait_for_outcomes(stage: ApiHarness, *expected: str) -> None:
+    while outcomes(stage) != list(expected):
+        await asyncio.sleep(0.05)
+
+
+async def test_a_wrong_signature_is_refused_and_counted(stage: ApiHarness) -> None:
+    assert (await post_webhook(stage.http, TRANSCRIBED)).status_code == 409
+    store_account(stage.engine, "http://127.0.0.1:9")
+    body = json.dumps(TRANSCRIBED).encode()
+    wrong = ["sha256=", sign(body, "other"), sign(body + b" "), sign(body).removeprefix("sha256="), "é"]
+    for signature in wrong:
+        headers = {"X-Hub-Signature": signature.encode("latin-1")}
+        answer = await stage.http.post(f"{API}/webhook", content=body, headers=headers)  # type: ignore[arg-type]
+        assert answer.status_code == 401
+        assert WEBHOOK_SECRET not in answer.text
+    assert (await stage.http.post(f"{API}/webhook", content=body)).status_code == 401
+    assert outcomes(stage) == []
+    assert (await stage.http.get(f"{API}/config")).json()["webhooks"] == {"refused:signature": 6}
+
+
+async def test_a_repeated_delivery_changes_nothing_and_an_unknown_event_is_counted(stage: ApiHarness) -> None:
+    store_account(stage.engine, "http://127.0.0.1:9")
+    answers = [(await post_webhook(stage.http, TRANSCRIBED)).json()["outcome"] for _ in range(3)]
+    assert answers == ["accepted", "repeated", "repeated"]
+    unknown = await post_webhook(stage.http, {"event": "meeting.moved", "meeting_id": "a", "further": 1})
+    assert (unknown.status_code, unknown.json()["outcome"]) == (200, "ignored")
+    assert outcomes(stage) == [None]
+    assert (await stage.http.get(f"{API}/config")).json()["webhooks"] == {
+        "meeting.transcribed": 1,
+        "repeated": 2,
+        "unknown": 1,
+    }
+
+
+async def test_any_signed_body_is_accepted_or_refused_with_its_field(stage: ApiHarness) -> None:
+    store_account(stage.engine, "http://127.0.0.1:9")
+    loop = asyncio.get_running_loop()
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(BODIES)
+    def send(body: bytes) -> None:
+        answer = asyncio.run_coroutine_threadsafe(post_webhook(stage.http, body), loop).result()
+        assert answer.status_code in (200, 400, 422), answer.text
+        if answer.status_code == 422:
+            assert answer.json()["errors"][0]["field"]
+
+    await asyncio.to_thread(send)
+
+
+async def test_a_joined_meeting_is_connected_then_imported_at_its_end(
+    stage: ApiHarness, harness: ConnectorHarness
+) -> None:
+    options = SimulatorOptions(
+        speed=50, webhook_url=f"http://{stage.address}{API}/webhook", webhook_secret=WEBHOOK_SECRET
+    )
+    # The account must exist before the stand-in announces its meeting.
+    store_account(stage.engine, "http://127.0.0.1:9")
+    with FirefliesSimulator(options) as simulator:
+        await stage.http.put(f"{API}/config", json={"api_base_url": simulator.url})
+        async with running_connector(harness):
+            await wait_for_outcomes(stage, "connected", "queued for import", "queued for import")
+            while (await stage.http.get(f"{API}/import/demo")).json()["state"] != "done":
+                await asyncio.sleep(0.1)
+        assert {delivery.status for delivery in simulator.webhook_deliveries} == {200}
+        texts = [caption.text for caption in simulator.meetings["demo"].captions()]
+    record = (await stage.http.get(f"{API}/import/demo")).json()
+    [session] = (await stage.http.get(f"{API}/sessions")).json()["sessions"]
+    assert (session["status"], session["meeting_id"]) == ("ended", record["meeting_id"])
+    assert record["detail"].startswith("the meeting was received live")
+    facts = (await stage.http.get(f"/api/meetings/{record['meeting_id']}/source-metadata")).json()
+    assert facts["content"]["summary"]["overview"]
+    assert len(texts) > 0
