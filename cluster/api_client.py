@@ -302,6 +302,23 @@ class ApiClient:
         """Send a test to a webhook, and return its delivery."""
         return await self._request_json("POST", f"/api/webhooks/{webhook_id}/test")
 
+    async def call_fireflies(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        body: dict[str, Any] | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Call a route of `/api/fireflies`.
+
+        Args:
+            method: the HTTP method.
+            path: the path below `/api/fireflies`.
+            body: the JSON body, if any.
+            params: the query parameters, if any.
+        """
+        return await self._request_json(method, f"/api/fireflies/{path}", body, params)
+
     async def _request_json(
         self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:

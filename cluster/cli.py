@@ -15,6 +15,7 @@ from cluster.commands import (
     dead_letters,
     demo,
     doctor,
+    fireflies,
     fireflies_sim,
     lanes,
     meetings,
@@ -40,6 +41,7 @@ app.command(rich_help_panel=RUN_PANEL, epilog=demo.EXAMPLES)(demo.demo)
 app.command(rich_help_panel=RUN_PANEL, epilog=up.EXAMPLES)(up.up)
 app.command(rich_help_panel=USE_PANEL, epilog=recording_import.EXAMPLES, name="import")(recording_import.import_files)
 app.add_typer(meetings.app, rich_help_panel=USE_PANEL, name="meetings")
+app.add_typer(fireflies.app, rich_help_panel=USE_PANEL, name="fireflies")
 app.add_typer(config.app, rich_help_panel=RUN_PANEL, name="config")
 app.add_typer(database.app, rich_help_panel=RUN_PANEL, name="database")
 app.add_typer(lanes.app, rich_help_panel=RUN_PANEL, name="lanes")

@@ -22,11 +22,13 @@ COMMANDS = (
     "bench",
     "dead-letters",
     "database",
+    "fireflies",
     "fireflies-sim",
 )
 MEETINGS = ("list", "show", "export", "end")
 SOURCES = ("list", "show", "set", "remove")
 DEAD = ("list", "show", "retry")
+FIREFLIES = ("connect", "disconnect", "sessions", "transcripts", "import", "import-all", "failed", "retry")
 BENCH = ("models",)
 DATABASE = ("downgrade",)
 NOBODY = "01890000-0000-7000-8000-000000000000"
@@ -50,6 +52,7 @@ def test_help_shows_the_commands_in_groups() -> None:
         *(f"meetings {name}" for name in MEETINGS),
         *(f"dead-letters {name}" for name in DEAD),
         *(f"sources {name}" for name in SOURCES),
+        *(f"fireflies {name}" for name in FIREFLIES),
         *(f"bench {name}" for name in BENCH),
         *(f"database {name}" for name in DATABASE),
     ],
@@ -58,7 +61,7 @@ def test_every_command_has_a_description_and_examples(name: str) -> None:
     done = run_parley(*name.split(), "--help")
     assert done.returncode == 0
     assert f"Usage: parley {name}" in done.stdout
-    if name not in ("meetings", "dead-letters", "bench", "database"):
+    if name not in ("meetings", "dead-letters", "bench", "database", "fireflies"):
         assert "Examples:" in done.stdout
         assert f"• parley {name}" in done.stdout or f"parley {name}\n" in done.stdout
 
@@ -67,7 +70,7 @@ def test_every_option_is_described() -> None:
     command = get_command(app)
     groups = [
         command.commands[name].commands.values()
-        for name in ("meetings", "sources", "dead-letters", "bench", "database")
+        for name in ("meetings", "sources", "dead-letters", "bench", "database", "fireflies")
     ]  # type: ignore[attr-defined]
     commands = [*command.commands.values(), *(each for group in groups for each in group)]  # type: ignore[attr-defined]
     missing = [f"{each.name} {parameter.name}" for each in commands for parameter in each.params if not parameter.help]
