@@ -11,6 +11,7 @@ __all__ = [
     "dead_letters",
     "demo",
     "doctor",
+    "fireflies",
     "fireflies_sim",
     "lanes",
     "meetings",

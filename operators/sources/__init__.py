@@ -1,7 +1,9 @@
 """Source adapters: pure functions that turn the messages of transcript sources into chunks of the log.
 
 One module a source, each with one `SourceAdapter`. An adapter is a fold: `step(state, message, context)` returns the next
-state and the chunks. It has no clock and no I/O. `alignment` compares a transcript with the chunks that came live.
+state and the chunks. It has no clock and no I/O.
+
+`alignment` compares a transcript with the chunks that came live; `fireflies_transcripts` parses whole transcripts.
 
 The inbound routes are in `serve.http`, the clients that connect to a source in `flows`.
 """
@@ -25,6 +27,7 @@ __all__ = [
     "build_chunk",
     "find_adapter",
     "fireflies",
+    "fireflies_transcripts",
     "parse_message",
     "restore_state",
 ]

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -41,6 +42,21 @@ def store_account(engine: Engine, url: str, plan: str = "business", targets: tup
             ),
             values,
         )
+
+
+def store_session(engine: Engine, meeting_id: str) -> UUID:
+    """Store an open session of a meeting, and return its id."""
+    session_id = uuid4()
+    values = {"id": session_id, "meeting": UUID(meeting_id), "key": KEY_VARIABLE, "transcript": f"of {meeting_id}"}
+    with engine.begin() as conn:
+        conn.execute(
+            text(
+                "insert into connector_sessions (id, team_id, source, external_id, meeting_id, key_variable)"
+                " values (:id, 'default', 'fireflies', :transcript, :meeting, :key)"
+            ),
+            values,
+        )
+    return session_id
 
 
 def sign(body: bytes, secret: str = WEBHOOK_SECRET) -> str:

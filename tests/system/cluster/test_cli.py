@@ -18,7 +18,7 @@ from tests.harness.processes.parley_command import ROOT, run_parley
 
 COMMANDS = (
     *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),
-    *("database", "fireflies-sim"),
+    *("database", "fireflies", "fireflies-sim"),
 )
 MEETINGS = ("list", "show", "export", "end")
 SCRIPT = Path(sys.executable).parent / "parley"

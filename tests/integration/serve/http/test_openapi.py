@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from cluster.fireflies_sim.simulator import DEFAULT_API_KEY, FirefliesSimulator
 from operators.engine_config import EnginesConfig
 from serve.app_options import ApiOptions
 from serve.http.problems import Problem
+from storage import redis_keys
 from storage.postgres import transcript_imports
 from storage.postgres.engine_config_versions import save_settings_config
+from tests.harness.api.fireflies_account import sign, store_account, store_session
 from tests.harness.api.server_thread import run_api
 from tests.integration.serve.http.test_dead_letter_routes import store_dead_letter
 from tests.integration.serve.http.test_webhook_routes import store_disabled_webhook
@@ -23,10 +28,11 @@ from tests.integration.serve.http.test_webhook_routes import store_disabled_webh
 if TYPE_CHECKING:
     from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api.api_harness"]
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.fireflies_account"]
 
 CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
 EVENTS = "post /api/meetings/{meeting_id}/events"
+WEBHOOK = "post /api/fireflies/webhook"
 BODIES: dict[str, Any] = {
     "post /api/meetings": {},
     "patch /api/meetings/{meeting_id}/config": {"style": "formal"},
@@ -50,6 +56,22 @@ BODIES: dict[str, Any] = {
         "bot_id": "bot_1",
         "data": {"speaker_uuid": "1", "timestamp_ms": 0, "transcription": {"transcript": "Good morning."}},
     },
+    "put /api/fireflies/config": {"api_key": "key-without-a-cipher"},
+    "put /api/fireflies/config/translation": {},
+    "post /api/fireflies/validate-key": {},
+    "post /api/fireflies/connect": {"transcript_id": "none"},
+    "post /api/fireflies/disconnect": {"transcript_id": "nowhere"},
+    "post /api/fireflies/sessions/{session_id}/pause": {"recording": True},
+    "post /api/fireflies/sessions/{session_id}/resume": {"recording": True},
+    "put /api/fireflies/sessions/{session_id}/target-languages": {"target_languages": ["pt"]},
+    "put /api/fireflies/sessions/{session_id}/display-mode": {"display_mode": "both"},
+    "post /api/fireflies/meetings": {},
+    "post /api/fireflies/transcripts": {},
+    "post /api/fireflies/transcript/{transcript_id}": {},
+    "post /api/fireflies/invite-bot": {"meeting_link": "https://meet.google.com/abc-defg-hij"},
+    "post /api/fireflies/import/{transcript_id}": {},
+    "post /api/fireflies/sync-all": {"since": "2026-11-01"},
+    WEBHOOK: {"event": "meeting.transcribed", "meeting_id": "none"},
 }
 """A valid body for each route that takes one."""
 MOST = 500
@@ -81,11 +103,13 @@ class DescribedApi:
         """Send a route a request for something that doesn't exist."""
         method, path = route.split(" ")
         path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none", "source": "none"}
-        path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1", "import_id": str(uuid4())} | options.pop(
-            "places", {}
-        )
+        path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1", "import_id": str(uuid4())}
+        path_parameters |= {"session_id": str(uuid4()), "transcript_id": uuid4().hex} | options.pop("places", {})
         if not options.keys() & {"content", "json"} and route in BODIES:
             options["json"] = BODIES[route]
+        if route == WEBHOOK:
+            body = options["content"] if "content" in options else json.dumps(options.pop("json")).encode()
+            options |= {"content": body, "headers": options.get("headers", {}) | {"x-hub-signature": sign(body)}}
         async with self._client.stream(method, path.format(**path_parameters), **options) as answer:
             # A stream of live events doesn't end.
             if answer.status_code >= 400:
@@ -112,11 +136,19 @@ async def run_described_api(postgres_url: str, redis_url: str, **options: Any) -
             yield DescribedApi(client, (await client.get("/openapi.json")).json())
 
 
-async def test_errors_of_a_request_are_described(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_errors_of_a_request_are_described(
+    stage: ApiHarness, postgres_url: str, redis_url: str, fireflies_secrets: None
+) -> None:
+    with FirefliesSimulator() as simulator:
+        store_account(stage.engine, simulator.url)
+        await check_errors_of_requests(postgres_url, redis_url)
+
+
+async def check_errors_of_requests(postgres_url: str, redis_url: str) -> None:
     async with run_described_api(postgres_url, redis_url) as running:
         assert BODIES.keys() == {route for route, each in running.routes.items() if "requestBody" in each}
-        json = {"content-type": "application/json"}
-        assert await running.routes_answering(400, content=b"\xff", headers=json) == running.documented_routes(400)
+        as_json = {"content-type": "application/json"}
+        assert await running.routes_answering(400, content=b"\xff", headers=as_json) == running.documented_routes(400)
         assert await running.routes_answering(403, headers={"host": "elsewhere"}) == running.documented_routes(403)
         assert await running.routes_answering(404) == running.documented_routes(404)
         assert await running.routes_answering(413, content=b" " * (MOST + 1)) == running.documented_routes(413)
@@ -128,6 +160,8 @@ async def test_errors_of_a_request_are_described(stage: ApiHarness, postgres_url
             "webhook_id": "x",
             "delivery_id": "x",
             "import_id": "x",
+            "session_id": "x",
+            "transcript_id": "%00",
         }
         assert await running.routes_answering(
             422, places=wrong, params={"limit": "x"}, json=[]
@@ -170,7 +204,13 @@ async def test_conflicts_are_described(stage: ApiHarness, postgres_url: str, red
     stage.redis.flushdb()
     with stage.engine.begin() as conn:
         save_settings_config(conn, EnginesConfig())
-    places = {"meeting_id": ended, "letter_id": str(store_dead_letter(stage, ended)), "lane_id": "live-1"}
+    session = str(store_session(stage.engine, ended))
+    places = {
+        "meeting_id": ended,
+        "letter_id": str(store_dead_letter(stage, ended)),
+        "lane_id": "live-1",
+        "session_id": session,
+    }
     # A webhook that is disabled, in an API without a key for secrets.
     places["webhook_id"] = store_disabled_webhook(stage)
     async with run_described_api(postgres_url, redis_url) as running:
@@ -181,16 +221,30 @@ async def test_conflicts_are_described(stage: ApiHarness, postgres_url: str, red
 
 
 async def test_overload_is_described(
-    stage: ApiHarness, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    stage: ApiHarness,
+    postgres_url: str,
+    redis_url: str,
+    fireflies_secrets: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage.add_uncommitted_entry()
     # The API runs in a thread of this process.
     monkeypatch.setattr(transcript_imports, "MAX_UNFINISHED", 0)
+    store_account(stage.engine, "http://127.0.0.1:9")
+    # Fireflies refused requests for an hour.
+    account = f"fireflies:{sha256(DEFAULT_API_KEY.encode()).hexdigest()[:16]}"
+    stage.redis.set(redis_keys.request_block(account), "1", ex=3600)
 
     async def places() -> dict[str, str]:
         meeting = await stage.create_meeting()
-        letter_id = str(store_dead_letter(stage, meeting))
-        return {"meeting_id": meeting, "letter_id": letter_id, "lane_id": "live-1", "source": "attendee"}
+        letter, session = store_dead_letter(stage, meeting), store_session(stage.engine, meeting)
+        return {
+            "meeting_id": meeting,
+            "letter_id": str(letter),
+            "lane_id": "live-1",
+            "source": "attendee",
+            "session_id": str(session),
+        }
 
     async with run_described_api(postgres_url, redis_url, max_live=1, lag_limit=1) as running:
         # The API reads the lag of lanes once a second.
