@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid6 import uuid7
 
@@ -101,21 +101,21 @@ async def add_run(
         "options": json.dumps(options),
         "config": config.model_dump_json(),
     }
-    row = (await conn.execute(_ADD, values)).one_or_none()
+    row = (await conn.execute(_ADD, values)).mappings().one_or_none()
     if row is not None:
         return _to_record(row), True
-    return _to_record((await conn.execute(_LATEST, {"team_id": team_id, "source": source})).one()), False
+    return _to_record((await conn.execute(_LATEST, {"team_id": team_id, "source": source})).mappings().one()), False
 
 
 async def read_latest_run(conn: AsyncConnection, team_id: str, source: str) -> ImportRun | None:
     """Read a team's latest run; None if there was none."""
-    row = (await conn.execute(_LATEST, {"team_id": team_id, "source": source})).one_or_none()
+    row = (await conn.execute(_LATEST, {"team_id": team_id, "source": source})).mappings().one_or_none()
     return None if row is None else _to_record(row)
 
 
 async def start_next_run(conn: AsyncConnection, source: str) -> ImportRun | None:
     """Take the run that is due for longest, and mark it as running; None if none is due."""
-    row = (await conn.execute(_NEXT, {"source": source})).one_or_none()
+    row = (await conn.execute(_NEXT, {"source": source})).mappings().one_or_none()
     return None if row is None else _to_record(row)
 
 
@@ -161,8 +161,8 @@ async def postpone_run(conn: AsyncConnection, run_id: UUID, *, seconds: float, a
     await conn.execute(_POSTPONE, {"id": run_id, "seconds": seconds, "attempts": attempts, "detail": detail})
 
 
-def _to_record(row: Row[Any]) -> ImportRun:
-    values = dict(row._mapping)
+def _to_record(row: RowMapping) -> ImportRun:
+    values = dict(row)
     key = StoredSecret(values.pop("encrypted_key"), values.pop("key_variable"))
     config = MeetingConfig.model_validate(values.pop("config"))
     return ImportRun(**values, key=key, config=config)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid6 import uuid7
 
@@ -132,7 +132,7 @@ async def queue_import(
         "config": config.model_dump_json(),
         "again": repeat,
     }
-    row = (await conn.execute(_QUEUE, values)).one_or_none()
+    row = (await conn.execute(_QUEUE, values)).mappings().one_or_none()
     if row is not None:
         return _to_record(row), True
     return await read_import(conn, team_id, source, external_id), False
@@ -145,7 +145,7 @@ async def read_import(conn: AsyncConnection, team_id: str, source: str, external
         NotFoundError: the transcript was never imported.
     """
     keys = {"team_id": team_id, "source": source, "external_id": external_id}
-    row = (await conn.execute(_BY_EXTERNAL_ID, keys)).one_or_none()
+    row = (await conn.execute(_BY_EXTERNAL_ID, keys)).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no import of {external_id}")
     return _to_record(row)
@@ -156,7 +156,7 @@ async def list_imports(
 ) -> list[SourceImport]:
     """List a team's imports in a state, the latest change first."""
     parameters = {"team_id": team_id, "source": source, "state": state, "limit": limit}
-    return [_to_record(row) for row in await conn.execute(_LIST, parameters)]
+    return [_to_record(row) for row in (await conn.execute(_LIST, parameters)).mappings()]
 
 
 async def count_imports(conn: AsyncConnection, team_id: str, source: str) -> dict[ImportState, int]:
@@ -189,7 +189,7 @@ async def requeue_running_imports(conn: AsyncConnection, source: str) -> None:
 
 async def start_next_import(conn: AsyncConnection, source: str) -> SourceImport | None:
     """Take the import that is due for longest, and mark it as running; None if none is due."""
-    row = (await conn.execute(_NEXT, {"source": source})).one_or_none()
+    row = (await conn.execute(_NEXT, {"source": source})).mappings().one_or_none()
     return None if row is None else _to_record(row)
 
 
@@ -236,8 +236,8 @@ async def postpone_import(
     await conn.execute(_POSTPONE, parameters)
 
 
-def _to_record(row: Row[Any]) -> SourceImport:
-    values = dict(row._mapping)
+def _to_record(row: RowMapping) -> SourceImport:
+    values = dict(row)
     key = StoredSecret(values.pop("encrypted_key"), values.pop("key_variable"))
     config = MeetingConfig.model_validate(values.pop("config"))
     return SourceImport(**values, key=key, config=config)

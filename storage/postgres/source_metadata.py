@@ -50,7 +50,7 @@ async def read_metadata(conn: AsyncConnection, team_id: str, meeting_id: UUID) -
     Raises:
         NotFoundError: no source has any for this meeting.
     """
-    row = (await conn.execute(_BY_MEETING, {"team_id": team_id, "meeting_id": meeting_id})).one_or_none()
+    row = (await conn.execute(_BY_MEETING, {"team_id": team_id, "meeting_id": meeting_id})).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"no source has facts about a meeting {meeting_id}")
-    return SourceMetadata(**row._mapping)
+    return SourceMetadata(**row)

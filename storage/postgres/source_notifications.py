@@ -72,8 +72,8 @@ async def add_notification(
 
 async def list_due_notifications(conn: AsyncConnection, source: str, limit: int) -> Sequence[SourceNotification]:
     """List the webhooks of a source that wait, oldest first."""
-    rows = await conn.execute(_DUE, {"source": source, "limit": limit})
-    return [SourceNotification(**row._mapping) for row in rows]
+    rows = (await conn.execute(_DUE, {"source": source, "limit": limit})).mappings()
+    return [SourceNotification(**row) for row in rows]
 
 
 async def store_outcome(conn: AsyncConnection, notification_id: UUID, outcome: str) -> None:

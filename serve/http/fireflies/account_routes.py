@@ -28,6 +28,7 @@ from serve.http.problems import problem_responses
 from source_apis.fireflies import DEFAULT_BASE_URL, PLANS
 from storage.postgres import connector_sessions, source_imports
 from storage.postgres.source_accounts import SourceAccount, StoredSecret, read_account, save_account
+from storage.postgres.source_imports import ImportState
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/fireflies", tags=["fireflies"])
@@ -91,7 +92,7 @@ class FirefliesHealth(BaseModel):
     status: Literal["up"]
     has_key: bool
     sessions: dict[str, int]
-    imports: dict[str, int]
+    imports: dict[ImportState, int]
     budget: BudgetView | None
 
 
@@ -214,7 +215,7 @@ async def health(services: ServicesDep) -> FirefliesHealth:
         status="up",
         has_key=bool(account.key),
         sessions=counts,
-        imports=dict(imports),
+        imports=imports,
         budget=await read_budget(services, account.key, account.options) if account.key else None,
     )
 

@@ -85,7 +85,7 @@ class ImportRunView(BaseModel):
 class SyncStatus(BaseModel):
     """The imports by state, the latest import of all transcripts, and what is left of the plan's requests."""
 
-    imports: dict[str, int]
+    imports: dict[ImportState, int]
     latest: ImportRunView | None
     budget: BudgetView | None
 
@@ -183,7 +183,7 @@ async def sync_status(services: ServicesDep) -> SyncStatus:
         account = await read_account(conn, DEFAULT_TEAM_ID, FIREFLIES.name)
     key, options = (run.key, run.options) if run is not None and run.key else (account.key, account.options)
     return SyncStatus(
-        imports=dict(counts),
+        imports=counts,
         latest=None if run is None else _to_run_view(run),
         budget=await read_budget(services, key, options) if key else None,
     )
