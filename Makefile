@@ -14,7 +14,7 @@ setup: .venv/.done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' locks/dev.lock)"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r locks/dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	$(BIN)/python -m compileall -q operators storage source_apis flows serve cluster
+	$(BIN)/python -m compileall -q operators storage flows serve cluster
 	touch $@
 
 demo: setup

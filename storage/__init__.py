@@ -3,7 +3,7 @@
 - `storage.postgres`: tables and queries. `storage.migrations`: the schema's versions.
 - `storage.redis_log`: the log, one stream for each lane, and the channels of live events.
 - `storage.ingest`: opens, feeds and ends meetings. `storage.batch_commit`: the transactions of a lane and of the backfill.
-- `storage.encryption`: encrypts stored secrets.
+- `storage.encryption`: encrypts stored secrets. `storage.source_apis`: clients of the APIs where sources store transcripts.
 - `storage.observability`: a process's metrics and traces. `storage.embedded_servers`: a Postgres and a Valkey of Parley's own.
 
 The meaning of a meeting's text is in `operators`. Async functions serve event loops; functions that take a `Connection` block.
@@ -22,5 +22,6 @@ __all__ = [
     "records",
     "redis_keys",
     "redis_log",
+    "source_apis",
     "store_urls",
 ]

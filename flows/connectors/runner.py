@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.connectors.fireflies import FirefliesJobs, FirefliesSession, SessionStores, policy_of
 from operators.errors import SetupError
-from source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 from storage.encryption import SecretCipher
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.ingest.request_budget import RequestBudget
 from storage.postgres import connector_sessions
 from storage.postgres.connector_sessions import ConnectorSession, SessionProgress
+from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 
 log = structlog.get_logger(__name__)
 

@@ -170,7 +170,7 @@ async def find_open_session(
 ) -> ConnectorSession | None:
     """Find a team's open session of a meeting of a source; None if there is none."""
     keys = {"team_id": team_id, "source": source, "external_id": external_id}
-    row = (await conn.execute(_OPEN_BY_EXTERNAL_ID, keys)).one_or_none()
+    row = (await conn.execute(_OPEN_BY_EXTERNAL_ID, keys)).mappings().one_or_none()
     return None if row is None else _to_record(row)
 
 

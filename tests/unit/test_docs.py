@@ -35,9 +35,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
-    for name in re.findall(
-        r"`((?:operators|flows|serve|source_apis|storage|cluster|docs|tests)/[\w/.]+)`", page.read_text()
-    ):
+    for name in re.findall(r"`((?:operators|flows|serve|storage|cluster|docs|tests)/[\w/.]+)`", page.read_text()):
         assert (ROOT / name).exists(), name
 
 
@@ -146,5 +144,5 @@ def test_every_kind_of_live_event_is_described() -> None:
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
 def test_every_room_has_a_row(page: str) -> None:
-    for room in ("operators", "flows", "serve", "source_apis", "storage", "alembic", "cluster", "tests"):
+    for room in ("operators", "flows", "serve", "storage", "alembic", "cluster", "tests"):
         assert f"| `{room}/` |" in (ROOT / page).read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("operators", "storage", "source_apis", "flows", "serve", "cluster")
+PACKAGES = ("operators", "storage", "flows", "serve", "cluster")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in PACKAGES

@@ -39,7 +39,7 @@ ALLOWED = {
     "CONTRIBUTING.md",
 }
 SUFFIXES = {".py", ".md", ".js", ".html", ".css", ".yaml"}
-FOLDERS = ("operators", "storage", "source_apis", "flows", "serve", "cluster", "docs")
+FOLDERS = ("operators", "storage", "flows", "serve", "cluster", "docs")
 FILES = sorted(
     path
     for path in [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]

@@ -3,7 +3,7 @@
 - `FirefliesSession` connects one meeting. `policy_of` says when gaps are filled.
 - `FirefliesJobs` runs the imports of transcripts, and processes the webhooks that Fireflies sent.
 
-The GraphQL API is in `source_apis.fireflies`. The mapping of messages to chunks is in `operators.sources.fireflies`, the
+The GraphQL API is in `storage.source_apis.fireflies`. The mapping of messages to chunks is in `operators.sources.fireflies`, the
 alignment in `operators.sources.alignment`.
 """
 

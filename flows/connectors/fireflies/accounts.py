@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import SetupError
 from operators.sources.fireflies import FIREFLIES
-from source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 from storage.encryption import SecretCipher
 from storage.ingest.request_budget import RequestBudget
 from storage.postgres.source_accounts import SourceAccount, StoredSecret, read_account
+from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 
 
 class FirefliesAccounts:

@@ -27,11 +27,11 @@ from operators.entries import Chunk
 from operators.errors import InvalidInputError, MisconfiguredError, NotFoundError, OverloadedError, ParleyError
 from operators.sources import AdapterContext, restore_state
 from operators.sources.fireflies import FIREFLIES, FirefliesState, require_object, sentence_to_chunk, step
-from source_apis.fireflies import FirefliesApi
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import connector_sessions
 from storage.postgres.connector_sessions import ConnectorSession, Gap, SessionProgress, SessionStatus
+from storage.source_apis.fireflies import FirefliesApi
 
 log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ from flows.connectors.fireflies.job_retries import decide_retry
 from operators.errors import ParleyError
 from operators.fields import MAX_INSTANT_MS, MAX_NAME_CHARS, MAX_TITLE_CHARS
 from operators.sources.fireflies import FIREFLIES
-from source_apis.fireflies import MAX_PAGE_COUNT, MAX_SKIP_COUNT
 from storage.postgres import source_import_runs, source_imports
 from storage.postgres.source_import_runs import ImportRun
+from storage.source_apis.fireflies import MAX_PAGE_COUNT, MAX_SKIP_COUNT
 
 
 class TranscriptListing:

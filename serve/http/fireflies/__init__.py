@@ -4,7 +4,7 @@
 - `client` builds the client of Fireflies' API for a request.
 
 Sessions, imports and webhooks only become rows here. `flows.connectors` runs them. The client of the API is in
-`source_apis.fireflies`.
+`storage.source_apis.fireflies`.
 """
 
 from serve.http.fireflies.demo_routes import router as demo_router

@@ -25,11 +25,11 @@ from serve.http.fireflies.client import (
     store_key,
 )
 from serve.http.problems import problem_responses
-from source_apis.fireflies import DEFAULT_BASE_URL, PLANS
 from storage.postgres import connector_sessions, source_imports
 from storage.postgres.source_accounts import SourceAccount, StoredSecret, read_account, save_account
 from storage.postgres.source_imports import ImportState
 from storage.records import DEFAULT_TEAM_ID
+from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS
 
 router = APIRouter(prefix="/api/fireflies", tags=["fireflies"])
 

@@ -20,10 +20,10 @@ from operators.sources.fireflies_transcripts import parse_transcript
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.fireflies.client import BudgetView, KeyFields, open_api
 from serve.http.problems import problem_responses
-from source_apis.fireflies import MAX_PAGE_COUNT, MAX_SKIP_COUNT, FirefliesApi
 from storage.ingest import meeting_service
 from storage.postgres import source_metadata
 from storage.records import DEFAULT_TEAM_ID
+from storage.source_apis.fireflies import MAX_PAGE_COUNT, MAX_SKIP_COUNT, FirefliesApi
 
 router = APIRouter(tags=["fireflies"])
 

@@ -17,11 +17,11 @@ from operators.errors import ConflictError, InvalidInputError, MisconfiguredErro
 from operators.fields import StrictModel
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.services import Services
-from source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 from storage.encryption import SecretCipher
 from storage.ingest.request_budget import RequestBudget
 from storage.postgres.source_accounts import StoredSecret, read_account
 from storage.records import DEFAULT_TEAM_ID
+from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 
 PlanName = Literal["free", "pro", "business", "enterprise"]
 MAX_SECRET_CHARS = 1_000

@@ -15,15 +15,15 @@ from operators.meeting_config import Glossary, MeetingConfig, TargetLanguages
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.fireflies.client import BudgetView, KeyFields, connect_api, read_budget, read_stored_key, store_key
-from serve.http.meeting_routes import ChangeConfigRequest, change_config
+from serve.http.meeting_routes import ChangeConfigRequest, change_meeting_config
 from serve.http.problems import problem_responses
-from source_apis.fireflies import RecordingAction
 from storage.ingest.connector_opening import open_session
 from storage.ingest.meeting_service import read_meeting
 from storage.postgres import connector_sessions
 from storage.postgres.connector_sessions import ConnectorSession, SessionStatus
 from storage.postgres.source_accounts import StoredSecret, read_account
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord
+from storage.source_apis.fireflies import RecordingAction
 
 router = APIRouter(prefix="/api/fireflies", tags=["fireflies"])
 
@@ -245,7 +245,7 @@ async def change_target_languages(
     session = await _read(services, session_id)
     log_info = await services.log.read_state(str(session.meeting_id))
     current = log_info.config if log_info else (await _read_meeting(services, session)).config
-    result = await change_config(
+    result = await change_meeting_config(
         session.meeting_id, ChangeConfigRequest(target_languages=change.target_languages), services
     )
     return TargetLanguagesResult(

@@ -30,7 +30,7 @@ def test_statements_are_named() -> None:
     assert len(STATEMENTS) > 40
     inline = [
         str(path.relative_to(ROOT))
-        for folder in ("storage", "source_apis", "flows", "serve", "cluster")
+        for folder in ("storage", "flows", "serve", "cluster")
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"^ +.*\btext\(\s*f?\"", path.read_text(), re.MULTILINE)
     ]

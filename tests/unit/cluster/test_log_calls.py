@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from serve.http.dependencies.services import ServicesDep
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("operators", "storage", "source_apis", "flows", "serve", "cluster")
+PACKAGES = ("operators", "storage", "flows", "serve", "cluster")
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
 BINDERS = {"bind", "bound_contextvars", "bind_contextvars"}
 SPEECH = {

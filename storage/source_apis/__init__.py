@@ -1,6 +1,6 @@
-"""Clients of the sources' own web APIs, for the dataflows and for the HTTP API.
+"""Clients of the web APIs where sources store transcripts, for the dataflows and for the HTTP API.
 
-- `source_apis.fireflies`: Fireflies' GraphQL API.
+- `storage.storage.source_apis.fireflies`: Fireflies' GraphQL API.
 
 The mapping of a source's content is in `operators.sources`, budgets of requests in `storage.ingest`. Live streams of sources
 are in `flows.connectors`.

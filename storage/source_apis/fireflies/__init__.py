@@ -6,7 +6,7 @@
 The content of transcripts is parsed in `operators.sources.fireflies` and `operators.sources.fireflies_transcripts`.
 """
 
-from source_apis.fireflies.api import MAX_PAGE_COUNT, MAX_SKIP_COUNT, FirefliesApi, RecordingAction
-from source_apis.fireflies.graphql import DEFAULT_BASE_URL, PLANS
+from storage.source_apis.fireflies.api import MAX_PAGE_COUNT, MAX_SKIP_COUNT, FirefliesApi, RecordingAction
+from storage.source_apis.fireflies.graphql import DEFAULT_BASE_URL, PLANS
 
 __all__ = ["DEFAULT_BASE_URL", "MAX_PAGE_COUNT", "MAX_SKIP_COUNT", "PLANS", "FirefliesApi", "RecordingAction"]

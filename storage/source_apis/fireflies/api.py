@@ -9,8 +9,8 @@ from typing import Any, Literal, cast
 import httpx
 
 from operators.errors import InvalidInputError, MalformedResponseError, NotFoundError
-from source_apis.fireflies.graphql import GraphqlClient
 from storage.ingest.request_budget import RequestBudget
+from storage.source_apis.fireflies.graphql import GraphqlClient
 
 MAX_PAGE_COUNT, MAX_SKIP_COUNT = 50, 5_000
 """Maximum number of transcripts in a page, and of those before it."""
