@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,9 +31,8 @@ from cluster.ports import find_free_port, is_port_free
 from operators.errors import ConflictError
 
 if TYPE_CHECKING:
+    from cluster.commands.demo_sources import DemoSource
     from cluster.recordings.caption_summary import CaptionSummary
-    from cluster.recordings.player import ReplayOptions
-    from cluster.recordings.reader import Recording
 
 SAMPLE_RECORDING = Path(__file__).resolve().parents[2] / "examples" / "launch.broadcasts.jsonl"
 SAMPLE_TITLE, SAMPLE_LANGUAGE = "The launch of the audio guide", "en"
@@ -44,6 +45,8 @@ Examples:
 - `parley demo`
 
 - `parley demo --targets pt,en-GB --port 8080 --no-browser`
+
+- `parley demo --source fireflies` to play it by a stand-in for Fireflies
 
 - `parley demo --exit` to test in a minute whether everything works
 """
@@ -83,6 +86,12 @@ def demo(
         bool,
         typer.Option("--exit", help="Play at full speed, print the result and exit, with code 0 if all captions came."),
     ] = False,
+    source: Annotated[
+        Literal["recording", "fireflies"],
+        typer.Option(
+            help="Source of the meeting: the recording itself, or a stand-in for Fireflies that plays the recording."
+        ),
+    ] = "recording",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Don't open the page in a browser.")] = False,
 ) -> None:
     """Play a recorded meeting through Parley at its own speed, and show its captions on a page.
@@ -90,6 +99,7 @@ def demo(
     The demo runs a temporary system, whose data is deleted at the end. The page stays available after the meeting until Ctrl-C.
     """
     started_at = time.monotonic()
+    from cluster.commands.demo_sources import RecordingSource, running_fireflies_source
     from cluster.recordings.player import ReplayOptions
     from cluster.recordings.reader import read_recording
     from operators.meeting_config import Clock
@@ -99,7 +109,13 @@ def demo(
     options = ReplayOptions(
         speed, clock, SAMPLE_LANGUAGE, read_targets(targets), *read_glossary_and_style(glossary, style)
     )
+    source_context = (
+        running_fireflies_source(recording, options, SAMPLE_TITLE)
+        if source == "fireflies"
+        else nullcontext(RecordingSource(recording, options, SAMPLE_TITLE))
+    )
     with (
+        source_context as demo_source,
         ShutdownSignals() as signals,
         temporary_system(port or _default_port(), translator, signals.print_status) as url,
     ):
@@ -107,7 +123,16 @@ def demo(
         timeout_s = CAPTIONS_TIMEOUT_S if exit_when_done else None
         opens_browser = not (exit_when_done or no_browser)
         result = asyncio.run(
-            _play_recording(url, recording, options, started_at, stopping, timeout_s, opens_browser=opens_browser)
+            _play_meeting(
+                url,
+                demo_source,
+                recording.events[-1].at,
+                options.targets,
+                started_at,
+                stopping,
+                timeout_s,
+                opens_browser=opens_browser,
+            )
         )
         if result and not exit_when_done:
             console.print("The meeting is over. Its page stays available until Ctrl-C.")
@@ -127,22 +152,24 @@ def _default_port() -> int:
     return find_free_port()
 
 
-async def _play_recording(
+async def _play_meeting(
     url: str,
-    recording: Recording,
-    options: ReplayOptions,
+    source: DemoSource,
+    duration_s: float,
+    targets: Sequence[str],
     started_at: float,
     stopping: threading.Event,
     timeout_s: float | None,
     *,
     opens_browser: bool,
 ) -> _DemoResult | None:
-    """Play the recording and show its progress.
+    """Play the meeting and show its progress.
 
     Args:
         url: the system's URL.
-        recording: the recording.
-        options: the options of the replay.
+        source: the meeting's source.
+        duration_s: the recording's duration, in seconds.
+        targets: the target languages.
         started_at: start of the command, on the monotonic clock.
         stopping: set when a stop is requested.
         timeout_s: seconds to wait for captions after all events were sent; None waits without limit.
@@ -155,19 +182,16 @@ async def _play_recording(
 
     from cluster.api_client import ApiClient
     from cluster.recordings.caption_summary import summarize_captions
-    from cluster.recordings.player import POLL_S, await_captions, open_meeting_for, send_recording
+    from cluster.recordings.player import POLL_S, await_captions
 
     async with ApiClient(url) as client:
-        meeting = (await open_meeting_for(client, recording, options, SAMPLE_TITLE))["id"]
+        meeting = await source.open(client)
         _show_page(f"{url}/meetings/{meeting}", opens_browser)
         with Progress(TextColumn("{task.description}"), BarColumn(), console=console) as progress:
-            bar = progress.add_task("0:00", total=recording.events[-1].at)
+            bar = progress.add_task("0:00", total=duration_s)
 
             async def send_and_await() -> bool:
-                def show_progress(count: int) -> None:
-                    progress.update(bar, completed=recording.events[count - 1].at)
-
-                await send_recording(client, recording, options, meeting, show_progress)
+                await source.run(client, meeting, lambda position_s: progress.update(bar, completed=position_s))
                 try:
                     async with asyncio.timeout(timeout_s):
                         await await_captions(client, meeting, lambda _: None)
@@ -180,10 +204,8 @@ async def _play_recording(
             while not stopping.is_set():
                 # Read before the captions, so that the last poll sees all of them.
                 is_finished = replay_task.done()
-                summary = summarize_captions(
-                    await client.sentences(meeting), await client.captions(meeting), options.targets
-                )
-                position = f"{_format_clock(progress.tasks[bar].completed)} of {_format_clock(recording.events[-1].at)}"
+                summary = summarize_captions(await client.sentences(meeting), await client.captions(meeting), targets)
+                position = f"{_format_clock(progress.tasks[bar].completed)} of {_format_clock(duration_s)}"
                 progress.update(
                     bar,
                     description=f"{position} · {summary.sentence_count} sentences · {summary.captioned_count} captions",

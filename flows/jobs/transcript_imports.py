@@ -15,8 +15,9 @@ from operators.entries import MeetingEnded
 from operators.errors import ParleyError, UnavailableError
 from operators.meeting_config import Clock
 from storage.ingest.lane_lag import LaneLags
-from storage.ingest.meeting_service import MeetingService, read_meeting
+from storage.ingest.meeting_service import MeetingService
 from storage.postgres import transcript_imports
+from storage.postgres.meeting_queries import read_meeting
 from storage.postgres.transcript_imports import ImportBatch, ImportRecord
 from storage.records import MeetingRecord
 from storage.redis_log.event_log import NewEvent

@@ -21,8 +21,9 @@ from operators.sources.fireflies import FIREFLIES
 from operators.sources.fireflies_transcripts import FirefliesTranscript, parse_transcript
 from storage.ingest.connector_opening import open_source_meeting
 from storage.ingest.lane_lag import LaneLags
-from storage.ingest.meeting_service import MeetingService, read_meeting
+from storage.ingest.meeting_service import MeetingService
 from storage.postgres import connector_sessions, source_imports, source_metadata
+from storage.postgres.meeting_queries import read_meeting
 from storage.postgres.source_imports import SourceImport
 from storage.records import MeetingRecord
 from storage.redis_log.event_log import NewEvent

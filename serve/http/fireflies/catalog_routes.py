@@ -20,8 +20,7 @@ from operators.sources.fireflies_transcripts import parse_transcript
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.fireflies.client import BudgetView, KeyFields, open_api
 from serve.http.problems import problem_responses
-from storage.ingest import meeting_service
-from storage.postgres import source_metadata
+from storage.postgres import meeting_queries, source_metadata
 from storage.records import DEFAULT_TEAM_ID
 from storage.source_apis.fireflies import MAX_PAGE_COUNT, MAX_SKIP_COUNT, FirefliesApi
 
@@ -191,7 +190,7 @@ async def invite_bot(
 async def get_source_metadata(meeting_id: UUID, services: ServicesDep) -> SourceMetadataView:
     """Get the summary, attendees and attendance that came with a meeting's import."""
     async with services.database.connect() as conn:
-        await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         found = await source_metadata.read_metadata(conn, DEFAULT_TEAM_ID, meeting_id)
     return SourceMetadataView.model_validate(found, from_attributes=True)
 

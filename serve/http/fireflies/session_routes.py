@@ -18,9 +18,9 @@ from serve.http.fireflies.client import BudgetView, KeyFields, connect_api, read
 from serve.http.meeting_routes import ChangeConfigRequest, change_meeting_config
 from serve.http.problems import problem_responses
 from storage.ingest.connector_opening import open_session
-from storage.ingest.meeting_service import read_meeting
 from storage.postgres import connector_sessions
 from storage.postgres.connector_sessions import ConnectorSession, SessionStatus
+from storage.postgres.meeting_queries import read_meeting
 from storage.postgres.source_accounts import StoredSecret, read_account
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord
 from storage.source_apis.fireflies import RecordingAction

@@ -42,6 +42,18 @@ def test_the_demo_plays_the_meeting_and_reports_the_result() -> None:
     assert re.search(r"The first caption came \d+\.\d s after the start of this command\.", done.stderr)
 
 
+def test_the_demo_plays_the_meeting_by_the_fireflies_stand_in() -> None:
+    done = run_parley_process("demo", "--source", "fireflies", "--exit", timeout=580)
+    assert done.returncode == 0, done.stderr
+    assert f"{SENTENCE_COUNT} translated" in done.stdout
+
+
+def test_a_live_source_has_no_style() -> None:
+    done = run_parley_process("demo", "--source", "fireflies", "--style", "formal", timeout=60)
+    assert done.returncode == 2
+    assert "--style: must be left out" in done.stderr
+
+
 def test_missing_captions_fail_the_demo_on_any_free_port() -> None:
     with socket.create_server(("127.0.0.1", int(os.environ["PARLEY_PORT"]))):
         done = run_parley_process("demo", "--exit", "--translator", "none", timeout=580)
