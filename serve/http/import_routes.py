@@ -97,7 +97,7 @@ class ImportState(BaseModel):
         }
     },
 )
-async def import_transcript(
+async def import_transcript_file(
     request: Request,
     response: Response,
     services: ServicesDep,

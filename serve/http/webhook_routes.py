@@ -190,7 +190,7 @@ class ReplayResult(BaseModel):
 
 
 @router.post("", status_code=201, responses=problem_responses(409))
-async def add(new: CreateWebhookRequest, services: ServicesDep) -> WebhookWithSecret:
+async def add_webhook(new: CreateWebhookRequest, services: ServicesDep) -> WebhookWithSecret:
     """Add a webhook. The answer has its secret, which is never shown again. It gets the events from now on.
 
     The URL must lead to a public address, unless PARLEY_WEBHOOKS_PRIVATE is set. 409 says why no webhook can be added.
@@ -220,7 +220,7 @@ async def get_webhook(webhook_id: UUID, services: ServicesDep) -> Webhook:
 
 
 @router.patch("/{webhook_id}", responses=problem_responses(404))
-async def change(webhook_id: UUID, changes: ChangeWebhookRequest, services: ServicesDep) -> Webhook:
+async def change_webhook(webhook_id: UUID, changes: ChangeWebhookRequest, services: ServicesDep) -> Webhook:
     """Change a webhook's URL or event types, or enable or disable it.
 
     The pending deliveries of a webhook that is disabled fail; they can be replayed. It gets no events while it is disabled.
@@ -239,7 +239,7 @@ async def change(webhook_id: UUID, changes: ChangeWebhookRequest, services: Serv
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(404))
-async def remove(webhook_id: UUID, services: ServicesDep) -> Response:
+async def delete_webhook(webhook_id: UUID, services: ServicesDep) -> Response:
     """Remove a webhook, with its pending deliveries and its log."""
     async with services.database.begin() as conn:
         await webhook_endpoints.delete_endpoint(conn, DEFAULT_TEAM_ID, webhook_id)
@@ -247,7 +247,7 @@ async def remove(webhook_id: UUID, services: ServicesDep) -> Response:
 
 
 @router.post("/{webhook_id}/rotate-secret", responses=problem_responses(404, 409))
-async def rotate_secret(webhook_id: UUID, services: ServicesDep) -> WebhookWithSecret:
+async def rotate_webhook_secret(webhook_id: UUID, services: ServicesDep) -> WebhookWithSecret:
     """Replace a webhook's secret. The answer has the new one, which is never shown again.
 
     The old and the new secret sign together for 24 hours. After a second rotation, the first secret no longer signs.
@@ -262,7 +262,7 @@ async def rotate_secret(webhook_id: UUID, services: ServicesDep) -> WebhookWithS
 
 
 @router.post("/{webhook_id}/test", status_code=202, responses=problem_responses(404, 409))
-async def send_test(webhook_id: UUID, services: ServicesDep) -> Delivery:
+async def send_webhook_test(webhook_id: UUID, services: ServicesDep) -> Delivery:
     """Send an event `webhook.test` to a webhook. The delivery's status shows the outcome."""
     async with services.database.begin() as conn:
         delivery = await webhook_deliveries.queue_test(conn, DEFAULT_TEAM_ID, webhook_id, f"msg_{uuid7().hex}")
@@ -270,7 +270,7 @@ async def send_test(webhook_id: UUID, services: ServicesDep) -> Delivery:
 
 
 @router.get("/{webhook_id}/deliveries", responses=problem_responses(404))
-async def list_deliveries(
+async def list_webhook_deliveries(
     webhook_id: UUID,
     services: ServicesDep,
     status: DeliveryStatus | None = None,
@@ -295,7 +295,7 @@ async def list_deliveries(
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202, responses=problem_responses(404, 409))
-async def replay(webhook_id: UUID, delivery_id: DeliveryId, services: ServicesDep) -> Delivery:
+async def replay_webhook_delivery(webhook_id: UUID, delivery_id: DeliveryId, services: ServicesDep) -> Delivery:
     """Deliver an event again that was accepted or failed, with the same `webhook-id`.
 
     It comes before all pending events of its meeting. 409 says why it can't be replayed.
@@ -306,7 +306,7 @@ async def replay(webhook_id: UUID, delivery_id: DeliveryId, services: ServicesDe
 
 
 @router.post("/{webhook_id}/replay", status_code=202, responses=problem_responses(404, 409))
-async def replay_failed(webhook_id: UUID, replayed: ReplayRequest, services: ServicesDep) -> ReplayResult:
+async def replay_failed_deliveries(webhook_id: UUID, replayed: ReplayRequest, services: ServicesDep) -> ReplayResult:
     """Deliver all failed events again that were created since a time."""
     async with services.database.begin() as conn:
         count = await webhook_deliveries.replay_failed(conn, DEFAULT_TEAM_ID, webhook_id, replayed.since)

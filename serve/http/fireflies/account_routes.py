@@ -116,13 +116,13 @@ class DashboardConfig(BaseModel):
 
 
 @router.get("/config")
-async def show_account(services: ServicesDep) -> AccountView:
+async def get_fireflies_account(services: ServicesDep) -> AccountView:
     """Get the team's account at Fireflies, without its secrets."""
     return await _view(services, await _read(services))
 
 
 @router.put("/config", responses=problem_responses(409))
-async def save(
+async def change_fireflies_account(
     change: Annotated[
         AccountRequest,
         Body(
@@ -160,13 +160,13 @@ async def save(
 
 
 @router.get("/config/translation")
-async def show_translation(services: ServicesDep) -> MeetingConfig:
+async def get_fireflies_translation_config(services: ServicesDep) -> MeetingConfig:
     """Get the config of meetings that come from Fireflies: languages, context, glossary and style."""
     return (await _read(services)).config
 
 
 @router.put("/config/translation")
-async def save_translation(
+async def change_fireflies_translation_config(
     config: Annotated[
         MeetingConfig,
         Body(openapi_examples={"languages": {"value": {"source_language": "en", "target_languages": ["pt"]}}}),
@@ -181,7 +181,7 @@ async def save_translation(
 
 
 @router.post("/validate-key", responses=problem_responses(409, 429))
-async def validate_key(
+async def validate_fireflies_key(
     services: ServicesDep,
     fields: Annotated[
         KeyFields | None, Body(openapi_examples={"key": {"value": {"key_variable": "PARLEY_FIREFLIES_KEY"}}})
@@ -200,7 +200,7 @@ async def validate_key(
 
 
 @router.get("/health")
-async def health(services: ServicesDep) -> FirefliesHealth:
+async def get_fireflies_health(services: ServicesDep) -> FirefliesHealth:
     """Get the state of the connection to Fireflies. It costs no request of the budget."""
     async with services.database.connect() as conn:
         account = await read_account(conn, DEFAULT_TEAM_ID, FIREFLIES.name)
@@ -221,7 +221,7 @@ async def health(services: ServicesDep) -> FirefliesHealth:
 
 
 @router.get("/dashboard/config")
-async def dashboard_config(services: ServicesDep) -> DashboardConfig:
+async def get_fireflies_dashboard_config(services: ServicesDep) -> DashboardConfig:
     """Get what a page needs to offer connections to Fireflies."""
     account = await _read(services)
     return DashboardConfig(

@@ -115,7 +115,7 @@ class SourceMetadataView(BaseModel):
 
 
 @router.post("/api/fireflies/meetings", responses=problem_responses(409, 429))
-async def list_active_meetings(
+async def list_fireflies_meetings(
     services: ServicesDep,
     which: Annotated[
         ActiveMeetingsRequest | None, Body(openapi_examples={"active": {"value": {"states": ["active"]}}})
@@ -130,7 +130,7 @@ async def list_active_meetings(
 
 
 @router.post("/api/fireflies/transcripts", responses=problem_responses(409, 429))
-async def list_transcripts(
+async def list_fireflies_transcripts(
     services: ServicesDep,
     which: Annotated[
         TranscriptsRequest | None,
@@ -155,19 +155,21 @@ async def list_transcripts(
 
 
 @router.get("/api/fireflies/transcript/{transcript_id}", responses=problem_responses(404, 409, 429))
-async def get_transcript(transcript_id: Name, services: ServicesDep) -> TranscriptView:
+async def get_fireflies_transcript(transcript_id: Name, services: ServicesDep) -> TranscriptView:
     """Get a transcript from Fireflies, with the key of the team's account. Nothing is stored."""
     return await _get_transcript(services, transcript_id, KeyFields())
 
 
 @router.post("/api/fireflies/transcript/{transcript_id}", responses=problem_responses(404, 409, 429))
-async def get_transcript_with_key(transcript_id: Name, services: ServicesDep, fields: KeyBody = None) -> TranscriptView:
+async def get_fireflies_transcript_with_key(
+    transcript_id: Name, services: ServicesDep, fields: KeyBody = None
+) -> TranscriptView:
     """Get a transcript from Fireflies, with a key of the request. Nothing is stored."""
     return await _get_transcript(services, transcript_id, fields or KeyFields())
 
 
 @router.post("/api/fireflies/invite-bot", responses=problem_responses(409, 429))
-async def invite_bot(
+async def invite_fireflies_notetaker(
     invitation: Annotated[
         InviteRequest,
         Body(openapi_examples={"meet": {"value": {"meeting_link": "https://meet.google.com/abc-defg-hij"}}}),

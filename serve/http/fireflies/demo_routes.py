@@ -24,18 +24,18 @@ class DemoStatus(BaseModel):
 
 
 @router.get("/status")
-async def show_status() -> DemoStatus:
+async def get_fireflies_demo_status() -> DemoStatus:
     """Get the command that starts the demo."""
     return DemoStatus(running=False, command=COMMAND)
 
 
 @router.post("/start", responses=problem_responses(409))
-async def start() -> DemoStatus:
+async def start_fireflies_demo() -> DemoStatus:
     """Answer with the command that starts the demo."""
     raise ConflictError("no_demo", _FIX)
 
 
 @router.post("/stop", responses=problem_responses(409))
-async def stop() -> DemoStatus:
+async def stop_fireflies_demo() -> DemoStatus:
     """Answer with the command that starts the demo; Ctrl-C stops it."""
     raise ConflictError("no_demo", _FIX)

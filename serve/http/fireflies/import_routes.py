@@ -102,7 +102,7 @@ class RetryResult(BaseModel):
     responses={200: {"model": ImportView, "description": "The transcript is being imported, or was imported before."}}
     | problem_responses(409),
 )
-async def import_transcript(
+async def import_fireflies_transcript(
     transcript_id: Name,
     response: Response,
     services: ServicesDep,
@@ -133,7 +133,7 @@ async def import_transcript(
 
 
 @router.get("/import/{transcript_id}", responses=problem_responses(404))
-async def get_import(transcript_id: Name, services: ServicesDep) -> ImportView:
+async def get_fireflies_import(transcript_id: Name, services: ServicesDep) -> ImportView:
     """Get the import of a transcript, with its progress."""
     async with services.database.connect() as conn:
         return _to_view(await source_imports.read_import(conn, DEFAULT_TEAM_ID, FIREFLIES.name, transcript_id))
@@ -145,7 +145,7 @@ async def get_import(transcript_id: Name, services: ServicesDep) -> ImportView:
     responses={200: {"model": ImportRunView, "description": "An import of all transcripts runs already."}}
     | problem_responses(409),
 )
-async def import_all(
+async def import_all_fireflies_transcripts(
     how: Annotated[ImportAllRequest, Body(openapi_examples={"date": {"value": {"since": "2026-11-01"}}})],
     response: Response,
     services: ServicesDep,
@@ -175,7 +175,7 @@ async def import_all(
 
 
 @router.get("/sync-status")
-async def sync_status(services: ServicesDep) -> SyncStatus:
+async def get_fireflies_sync_status(services: ServicesDep) -> SyncStatus:
     """Get the state of the imports. It costs no request of the budget."""
     async with services.database.connect() as conn:
         counts = await source_imports.count_imports(conn, DEFAULT_TEAM_ID, FIREFLIES.name)
@@ -190,7 +190,9 @@ async def sync_status(services: ServicesDep) -> SyncStatus:
 
 
 @router.get("/failed")
-async def list_failed(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> ImportList:
+async def list_failed_fireflies_imports(
+    services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> ImportList:
     """List the failed imports with their causes, the latest first."""
     async with services.database.connect() as conn:
         failed = await source_imports.list_imports(conn, DEFAULT_TEAM_ID, FIREFLIES.name, "failed", limit)
@@ -198,14 +200,14 @@ async def list_failed(services: ServicesDep, limit: Annotated[int, Query(ge=1, l
 
 
 @router.post("/retry-failed", status_code=202)
-async def retry_failed(services: ServicesDep) -> RetryResult:
+async def retry_failed_fireflies_imports(services: ServicesDep) -> RetryResult:
     """Queue all failed imports again."""
     async with services.database.begin() as conn:
         return RetryResult(queued=await source_imports.retry_failed_imports(conn, DEFAULT_TEAM_ID, FIREFLIES.name))
 
 
 @router.post("/reset/{transcript_id}", status_code=202, responses=problem_responses(404))
-async def reset(transcript_id: Name, services: ServicesDep) -> ImportView:
+async def reset_fireflies_import(transcript_id: Name, services: ServicesDep) -> ImportView:
     """Import a transcript again, whatever the state of its import. Text that its meeting has is not added twice."""
     async with services.database.begin() as conn:
         return _to_view(await source_imports.reset_import(conn, DEFAULT_TEAM_ID, FIREFLIES.name, transcript_id))

@@ -59,7 +59,7 @@ _EXAMPLE = {"event": "meeting.transcribed", "timestamp": 1_795_000_000_000, "mee
         }
     },
 )
-async def receive(
+async def receive_fireflies_webhook(
     request: Request,
     services: ServicesDep,
     signature: Annotated[

@@ -130,7 +130,7 @@ class SessionList(BaseModel):
     responses={200: {"model": SessionView, "description": "The meeting is connected already."}}
     | problem_responses(409, 429),
 )
-async def connect(
+async def connect_fireflies_meeting(
     new: Annotated[
         ConnectRequest,
         Body(
@@ -178,7 +178,7 @@ async def connect(
 
 
 @router.post("/disconnect", status_code=202, responses=problem_responses(404))
-async def disconnect(
+async def disconnect_fireflies_meeting(
     which: Annotated[DisconnectRequest, Body(openapi_examples={"by id": {"value": {"transcript_id": "ASxwZxCstx"}}})],
     services: ServicesDep,
 ) -> SessionView:
@@ -198,25 +198,31 @@ async def disconnect(
 
 
 @router.get("/sessions")
-async def list_sessions(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> SessionList:
+async def list_fireflies_sessions(
+    services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> SessionList:
     """List the sessions, newest first, ended ones included."""
     return await _list(services, include_closed=True, limit=limit)
 
 
 @router.get("/sessions/active")
-async def list_active_sessions(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> SessionList:
+async def list_active_fireflies_sessions(
+    services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> SessionList:
     """List the sessions that are open, newest first."""
     return await _list(services, include_closed=False, limit=limit)
 
 
 @router.get("/sessions/{session_id}", responses=problem_responses(404))
-async def get_session(session_id: UUID, services: ServicesDep) -> SessionView:
+async def get_fireflies_session(session_id: UUID, services: ServicesDep) -> SessionView:
     """Get a session."""
     return await _view(services, await _read(services, session_id))
 
 
 @router.post("/sessions/{session_id}/pause", responses=problem_responses(404, 409, 429))
-async def pause(session_id: UUID, services: ServicesDep, which: PauseRequest | None = None) -> SessionView:
+async def pause_fireflies_session(
+    session_id: UUID, services: ServicesDep, which: PauseRequest | None = None
+) -> SessionView:
     """Pause a session: what is said until it is resumed is discarded. Fireflies' recording is paused only if asked for."""
     session = await _read(services, session_id)
     await services.meetings.pause(DEFAULT_TEAM_ID, session.meeting_id)
@@ -225,7 +231,9 @@ async def pause(session_id: UUID, services: ServicesDep, which: PauseRequest | N
 
 
 @router.post("/sessions/{session_id}/resume", responses=problem_responses(404, 409, 429))
-async def resume(session_id: UUID, services: ServicesDep, which: PauseRequest | None = None) -> SessionView:
+async def resume_fireflies_session(
+    session_id: UUID, services: ServicesDep, which: PauseRequest | None = None
+) -> SessionView:
     """Resume a paused session."""
     session = await _read(services, session_id)
     await services.meetings.resume(DEFAULT_TEAM_ID, session.meeting_id)
@@ -234,7 +242,7 @@ async def resume(session_id: UUID, services: ServicesDep, which: PauseRequest | 
 
 
 @router.put("/sessions/{session_id}/target-languages", responses=problem_responses(404, 409))
-async def change_target_languages(
+async def change_fireflies_target_languages(
     session_id: UUID,
     change: Annotated[
         TargetLanguagesRequest, Body(openapi_examples={"two": {"value": {"target_languages": ["pt", "es"]}}})
@@ -256,7 +264,7 @@ async def change_target_languages(
 
 
 @router.put("/sessions/{session_id}/display-mode", responses=problem_responses(404))
-async def change_display_mode(
+async def change_fireflies_display_mode(
     session_id: UUID,
     change: Annotated[DisplayModeRequest, Body(openapi_examples={"both": {"value": {"display_mode": "both"}}})],
     services: ServicesDep,

@@ -20,7 +20,8 @@ from storage.ingest.meeting_service import MeetingService
 from storage.postgres import transcript_imports
 from storage.postgres.tables import import_batches
 from storage.postgres.transcript_imports import BATCH_COUNT
-from storage.redis_log.event_log import LEASE_MS, LogReader, LogWriter
+from storage.redis_log.event_log import LEASE_MS, LogWriter
+from storage.redis_log.lane_stream import LaneStream
 from tests.harness.api.server_thread import run_api
 from tests.harness.lane.threaded_lane import query_rows
 
@@ -59,7 +60,7 @@ async def read(stage: ApiHarness, import_id: str) -> dict[str, Any]:
 
 def log_entries(stage: ApiHarness, lane: str = "batch-1") -> list[tuple[str, dict[str, Any]]]:
     """Return kind and payload of the entries in a lane's log."""
-    entries = LogReader(stage.redis, lane).read("0", 10_000)
+    entries = LaneStream(stage.redis, lane).read("0", 10_000)
     return [(fields["kind"], json.loads(fields["payload"])) for _, fields in entries]
 
 
@@ -153,7 +154,7 @@ async def test_an_import_needs_no_lease(
     await post(stage, long_text(BATCH_COUNT + 1), name="m.txt", began_at=BEGAN_AT)
     await importer.run_once()
     leases = LeaseExpiry(aengine, LogWriter(redis_async), meetings)
-    later = LogReader(stage.redis, "batch-1").now_ms() + 2 * LEASE_MS
+    later = LaneStream(stage.redis, "batch-1").now_ms() + 2 * LEASE_MS
     assert await leases.run_once(later) == 0
     assert await importer.run_once() == 1
     assert [kind for kind, _ in log_entries(stage)][-2:] == ["chunk", "ended"]

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from operators.sources import ADAPTERS
 from serve.app_options import ApiOptions
 from storage import redis_keys
-from storage.redis_log.event_log import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from tests.harness.api.server_thread import run_api
 from tests.harness.data.source_conversation import CONVERSATION, MESSAGES
 
@@ -47,7 +47,7 @@ async def keyed(stage: ApiHarness, postgres_url: str, redis_url: str) -> AsyncIt
 
 def logged_chunks(stage: ApiHarness, meeting: str | None = None) -> list[dict[str, Any]]:
     """Return the chunks in the log, in order."""
-    entries = LogReader(stage.redis, "live-1").read("0", 10_000)
+    entries = LaneStream(stage.redis, "live-1").read("0", 10_000)
     return [
         json.loads(fields["payload"])
         for _, fields in entries
