@@ -14,7 +14,7 @@ from cluster.recordings.player import ReplayOptions, open_meeting_for, send_reco
 from cluster.recordings.reader import Recording
 from operators.errors import InvalidInputError
 
-KEY_VARIABLE = "PARLEY_DEMO_FIREFLIES_KEY"
+KEY_VARIABLE = "PARLEY_FIREFLIES_DEMO_KEY"
 """Environment variable with the stand-in's key. The temporary system inherits it."""
 FULL_SPEED = 20.0
 """Factor of the recording's own speed with `--exit`, because a live source has no full speed."""

@@ -21,7 +21,7 @@ from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.ingest.request_budget import RequestBudget
 from storage.postgres import connector_sessions
-from storage.postgres.connector_sessions import ConnectorSession, SessionProgress
+from storage.postgres.connector_sessions import ConnectorSession, SessionStatus
 from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 
 log = structlog.get_logger(__name__)
@@ -92,9 +92,12 @@ class ConnectorRunner:
             self._sessions[record.id] = session
             await session.run()
         except SetupError as error:
-            await self._close_failed(record, str(error))
+            await self._store_problem(record, "failed", str(error))
         except Exception as error:  # noqa: BLE001 - a session's error must not stop the others
             log.error("session failed", session=str(record.id), error=type(error).__name__)
+            await self._store_problem(
+                record, record.status, f"the connector failed ({type(error).__name__}) and tries again"
+            )
             await asyncio.sleep(FAILURE_PAUSE_S)
         finally:
             self._sessions.pop(record.id, None)
@@ -106,13 +109,10 @@ class ConnectorRunner:
         api = FirefliesApi(http, base_url, api_key, RequestBudget(self._redis, record.source, api_key, plan))
         return FirefliesSession(record, base_url, api_key, api, policy_of(plan), self._stores)
 
-    async def _close_failed(self, record: ConnectorSession, cause: str) -> None:
-        """Close a session that can't begin."""
+    async def _store_problem(self, record: ConnectorSession, status: SessionStatus, cause: str) -> None:
+        """Store the problem of a session that does not run."""
         try:
             async with self._database.begin() as conn:
-                progress = SessionProgress(
-                    "failed", record.counters, cause, record.gaps, record.connected_at, record.last_message_at
-                )
-                await connector_sessions.store_progress(conn, record.id, progress)
+                await connector_sessions.store_problem(conn, record.id, status, cause)
         except SQLAlchemyError as error:
             log.warning("session progress not stored", session=str(record.id), error=type(error).__name__)

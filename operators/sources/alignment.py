@@ -50,12 +50,13 @@ class _Group:
     sentences: list[Chunk] = field(default_factory=list[Chunk])
 
 
-def align_transcript(known: Sequence[KnownChunk], sentences: Sequence[Chunk]) -> list[Chunk]:
+def align_transcript(known: Sequence[KnownChunk], sentences: Sequence[Chunk], from_s: float = 0.0) -> list[Chunk]:
     """Compare a transcript with the known chunks.
 
     Args:
-        known: the chunks in the log. Retracted ones have an empty text.
-        sentences: the transcript's sentences, of the part that is to be compared.
+        known: all chunks in the log. Retracted ones have an empty text.
+        sentences: the transcript's sentences.
+        from_s: where the comparison begins, in seconds from the meeting's start. Speech across that time is compared whole.
 
     Returns:
         The chunks to append, in order of their start: new chunks, revisions, and retractions with an empty text. Chunks that
@@ -63,7 +64,10 @@ def align_transcript(known: Sequence[KnownChunk], sentences: Sequence[Chunk]) ->
     """
     present = [chunk for chunk in known if not is_blank(chunk.chunk.text)]
     spoken = [sentence for sentence in sentences if not is_blank(sentence.text)]
-    corrections, spoken = _correct_speakers(present, spoken)
+    from_s = _first_pause(from_s, [*(item.chunk for item in present), *spoken])
+    compared = [item for item in present if item.chunk.end >= from_s]
+    spoken = [sentence for sentence in spoken if sentence.end >= from_s]
+    corrections, spoken = _correct_speakers(compared, spoken)
     closed_until: dict[tuple[str, str | None], float] = {}
     for item in present:
         if not item.is_open:
@@ -71,7 +75,7 @@ def align_transcript(known: Sequence[KnownChunk], sentences: Sequence[Chunk]) ->
             closed_until[key] = max(closed_until.get(key, 0.0), item.chunk.start)
     used_ids = {item.chunk.chunk_id for item in known}
     changes = list(corrections)
-    for group in _groups(present, spoken):
+    for group in _groups(compared, spoken):
         changes += _align_group(group)
     result: list[Chunk] = []
     for chunk in changes:
@@ -79,6 +83,15 @@ def align_transcript(known: Sequence[KnownChunk], sentences: Sequence[Chunk]) ->
         late = is_new and chunk.start <= closed_until.get(_speaker(chunk), -1.0)
         result.append(chunk.model_copy(update={"resubmitted": True}) if late else chunk)
     return sorted(result, key=lambda chunk: chunk.start)
+
+
+def _first_pause(from_s: float, speech: Iterable[Chunk]) -> float:
+    """Return the latest time, at most `from_s`, across which no speech extends."""
+    for chunk in sorted(speech, key=lambda chunk: chunk.end, reverse=True):
+        if chunk.end < from_s:
+            break
+        from_s = min(from_s, chunk.start)
+    return from_s
 
 
 def _speaker(chunk: Chunk) -> tuple[str, str | None]:
@@ -191,8 +204,8 @@ def _add_missing(group: _Group) -> list[Chunk]:
     places = list(_places(group.sentences))
     words = [word for _, _, word in places]
     operations = SequenceMatcher(None, there, words, autojunk=False).get_opcodes()
-    # Speech that overlaps may stand in another order. Then a word has a partner elsewhere, and isn't missing.
-    elsewhere = Counter(
+    # Speech that overlaps may stand in another order. Then a word has a partner in another place, and isn't missing.
+    unmatched = Counter(
         word for operation, i, i_end, _, _ in operations if operation != "equal" for word in there[i:i_end]
     )
     missing: dict[tuple[int, int], list[int]] = {}
@@ -201,8 +214,8 @@ def _add_missing(group: _Group) -> list[Chunk]:
             continue
         without_partner: list[tuple[int, int]] = []
         for sentence, index, word in places[j:j_end]:
-            if elsewhere[word]:
-                elsewhere[word] -= 1
+            if unmatched[word]:
+                unmatched[word] -= 1
             else:
                 without_partner.append((sentence, index))
         # Words that the transcript has otherwise stay as they are, because they can't be revised any more.

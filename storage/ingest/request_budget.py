@@ -7,12 +7,15 @@ account is blocked until the time that it named.
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
+import redis
 import redis.asyncio
 
-from operators.errors import OverloadedError
+from operators.errors import OverloadedError, UnavailableError
 from storage import redis_keys
 
 
@@ -69,9 +72,13 @@ class RequestBudget:
         return self._plan
 
     async def read(self) -> BudgetState:
-        """Return what is left."""
+        """Return what is left.
+
+        Raises:
+            UnavailableError: Redis does not respond.
+        """
         now_s = time.time()
-        async with self._redis.pipeline(transaction=False) as pipeline:
+        async with _available_redis(), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.get(self._window_key(now_s))
             pipeline.pttl(redis_keys.request_block(self._account))
             used, blocked_ms = await pipeline.execute()
@@ -86,11 +93,12 @@ class RequestBudget:
 
         Raises:
             OverloadedError: nothing is left. The error says how long to wait. The request must not be sent.
+            UnavailableError: Redis does not respond, so the request must not be sent.
         """
         state = await self.read()
         if state.remaining > 0:
             key = self._window_key(time.time())
-            async with self._redis.pipeline(transaction=True) as pipeline:
+            async with _available_redis(), self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.incr(key)
                 pipeline.expire(key, self._plan.window_s)
                 used, _ = await pipeline.execute()
@@ -104,11 +112,21 @@ class RequestBudget:
         )
 
     async def block(self, seconds: float) -> None:
-        """Record that the server refuses requests for so many seconds."""
-        await self._redis.set(redis_keys.request_block(self._account), "1", px=max(1, round(seconds * 1000)))
+        """Record that the server refuses requests for so many seconds, at most for a window of the plan."""
+        seconds = min(max(seconds, 0.001), self._plan.window_s)
+        async with _available_redis():
+            await self._redis.set(redis_keys.request_block(self._account), "1", px=round(seconds * 1000))
 
     def _window_key(self, now_s: float) -> str:
         return redis_keys.request_budget(self._account, str(int(now_s) // self._plan.window_s))
+
+
+@asynccontextmanager
+async def _available_redis() -> AsyncGenerator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise UnavailableError(f"the budget of requests can't be read ({type(error).__name__})") from None
 
 
 def _describe(seconds: int) -> str:

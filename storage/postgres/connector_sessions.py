@@ -55,6 +55,10 @@ _STORE_PROGRESS = text(
     " ended_at = case when :status in ('failed', 'ended') then coalesce(ended_at, now()) end"
     " where id = :id"
 )
+_STORE_PROBLEM = text(
+    "update connector_sessions set status = :status, last_error = :last_error,"
+    " ended_at = case when :status in ('failed', 'ended') then coalesce(ended_at, now()) end where id = :id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,11 @@ async def store_progress(conn: AsyncConnection, session_id: UUID, progress: Sess
             "last_message_at": progress.last_message_at,
         },
     )
+
+
+async def store_problem(conn: AsyncConnection, session_id: UUID, status: SessionStatus, last_error: str) -> None:
+    """Store the problem of a session that its connector can't run."""
+    await conn.execute(_STORE_PROBLEM, {"id": session_id, "status": status, "last_error": last_error})
 
 
 def _require(row: RowMapping | None, session_id: UUID) -> ConnectorSession:

@@ -47,6 +47,7 @@ _SELECT_UNFINISHED = text("select * from imports where state in ('queued', 'runn
 _COUNT_UNFINISHED = text("select count(*) from imports where team_id = :team_id and state in ('queued', 'running')")
 _SELECT_UNFINISHED_MEETINGS = text(
     "select meeting_id from imports where state in ('queued', 'running') and meeting_id is not null"
+    " union select meeting_id from source_imports where state in ('queued', 'running') and meeting_id is not null"
 )
 _SELECT_BATCH = text("select first, events from import_batches where import_id = :id order by first limit 1")
 _SET_MEETING = text(
@@ -183,7 +184,7 @@ async def list_unfinished_imports(conn: AsyncConnection) -> list[ImportRecord]:
 
 
 async def list_unfinished_meetings(conn: AsyncConnection) -> set[UUID]:
-    """List the meetings whose imports are neither done nor failed."""
+    """List the meetings whose imports, from files or from a source, are neither done nor failed."""
     return set((await conn.execute(_SELECT_UNFINISHED_MEETINGS)).scalars())
 
 

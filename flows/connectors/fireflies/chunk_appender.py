@@ -51,13 +51,16 @@ class SessionOverError(ParleyError):
 class ChunkAppender:
     """Appends chunks, and remembers the latest revision of each.
 
+    Attributes:
+        lock: held during an append.
+
     Args:
         record: the session's row.
         database: the database.
         meetings: the service that appends to the log.
         memory: the memory in Redis.
         counters: counts the events by outcome.
-        on_problem: called with the cause, for the user, if a store does not respond.
+        on_problem: called with the cause, for the user, if a store does not respond, and with None once it does.
     """
 
     def __init__(
@@ -67,12 +70,12 @@ class ChunkAppender:
         meetings: MeetingService,
         memory: ConnectorMemory,
         counters: Counter[str],
-        on_problem: Callable[[str], None],
+        on_problem: Callable[[str | None], None],
     ) -> None:
         self._record, self._database, self._meetings, self._memory = record, database, meetings, memory
         self._counters, self._on_problem = counters, on_problem
         self._chunks: dict[str, AppendedChunk] = {}
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
 
     async def restore(self) -> str | None:
         """Load what an earlier run knew, and append what it may not have appended.
@@ -117,7 +120,7 @@ class ChunkAppender:
         Raises:
             SessionOverError: the meeting is over.
         """
-        async with self._lock:
+        async with self.lock:
             await self._append_changed(chunks, state)
 
     async def align(self, sentences: Sequence[Chunk], from_s: float, requested_at_ms: int, state: str) -> int:
@@ -135,7 +138,7 @@ class ChunkAppender:
         Raises:
             SessionOverError: the meeting is over.
         """
-        async with self._lock:
+        async with self.lock:
             known = [
                 KnownChunk(
                     item.chunk,
@@ -143,10 +146,8 @@ class ChunkAppender:
                     is_newer=item.appended_at_ms >= requested_at_ms,
                 )
                 for item in self._chunks.values()
-                if item.chunk.end >= from_s
             ]
-            recent = [sentence for sentence in sentences if sentence.end >= from_s]
-            changes = await asyncio.to_thread(align_transcript, known, recent)
+            changes = await asyncio.to_thread(align_transcript, known, sentences, from_s)
             await self._append_changed(changes, state)
         return len(changes)
 
@@ -187,11 +188,16 @@ class ChunkAppender:
         Raises:
             SessionOverError: the meeting was deleted.
         """
+        has_failed = False
         while True:
             try:
-                return await call()
+                result = await call()
+                if has_failed:
+                    self._on_problem(None)
+                return result
             except NotFoundError:
                 raise SessionOverError("the meeting was deleted") from None
             except (redis.RedisError, SQLAlchemyError, ParleyError) as error:
+                has_failed = True
                 self._on_problem(f"a store does not respond ({type(error).__name__})")
                 await asyncio.sleep(RETRY_S)

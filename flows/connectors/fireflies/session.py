@@ -25,6 +25,7 @@ from flows.connectors.fireflies.gap_policy import GapPolicy
 from flows.connectors.fireflies.realtime import RealtimeConnection, RealtimeMessage, connect
 from operators.entries import Chunk
 from operators.errors import InvalidInputError, MisconfiguredError, NotFoundError, OverloadedError, ParleyError
+from operators.fields import MAX_NAME_CHARS
 from operators.sources import AdapterContext, restore_state
 from operators.sources.fireflies import FIREFLIES, FirefliesState, require_object, sentence_to_chunk, step
 from storage.ingest.connector_memory import ConnectorMemory
@@ -39,6 +40,8 @@ FIRST_RECONNECT_S, MAX_RECONNECT_S = 0.5, 30.0
 """Seconds before a reconnect. The pause doubles from the first value up to the maximum, with full jitter."""
 MAX_SILENCE_S = 3 * 3600
 """Seconds without a message after which a session ends. Fireflies sends no end of the meeting."""
+MAX_FINAL_ATTEMPTS, MAX_FINAL_WAIT_S = 5, 120.0
+"""Number of attempts to fill the last gaps, and the longest pause between two of them, in seconds."""
 STORE_INTERVAL_S = 1.0
 """Seconds between two writes of a session's progress."""
 ALIGNED_BEFORE_GAP_S = 60.0
@@ -87,9 +90,10 @@ class FirefliesSession:
             record, stores.database, stores.meetings, stores.memory, self._counters, self._set_error
         )
         self._stored_progress: SessionProgress | None = None
+        self._started_at = datetime.now(UTC)
         self._stop_requested, self._gap_found = asyncio.Event(), asyncio.Event()
 
-    def _set_error(self, cause: str) -> None:
+    def _set_error(self, cause: str | None) -> None:
         self._last_error = cause
 
     def request_stop(self) -> None:
@@ -103,10 +107,13 @@ class FirefliesSession:
         tasks = [asyncio.ensure_future(job) for job in jobs]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # No append is in progress while the tasks are cancelled, so the memory is equal to the log.
+            async with self._appender.lock:
+                results = await _cancel(tasks)
+        except asyncio.CancelledError:
+            await _cancel(tasks)
+            raise
         finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
             await self._store_progress()
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, SessionOverError):
@@ -127,13 +134,15 @@ class FirefliesSession:
             try:
                 async with connect(self._base_url, self._api_key, self._record.external_id) as connection:
                     self._on_connected()
-                    failures = 0
+                    message_count = self._counters["messages"]
                     await self._read(connection)
+                    if self._counters["messages"] > message_count:
+                        failures = 0
             except MisconfiguredError as error:
                 raise SessionOverError(str(error)) from None
+            except SessionOverError:
+                raise
             except ParleyError as error:
-                if isinstance(error, SessionOverError):
-                    raise
                 self._last_error = str(error)
             failures += 1
             self._begin_gap()
@@ -211,15 +220,15 @@ class FirefliesSession:
         while True:
             await self._gap_found.wait()
             self._gap_found.clear()
-            limit = self._policy.max_live_requests
-            if limit is not None and self._counters["live_requests"] >= limit:
-                continue
-            await asyncio.sleep(self._policy.delay_s)
-            while self._gaps:
-                wait_s = await self._fill_once()
-                if wait_s is None:
-                    break
+            wait_s: float | None = self._policy.delay_s
+            while wait_s is not None and self._may_request():
                 await asyncio.sleep(wait_s)
+                wait_s = await self._fill_once()
+
+    def _may_request(self) -> bool:
+        """Return whether there is a gap, and the policy allows another request while the meeting runs."""
+        limit = self._policy.max_live_requests
+        return bool(self._gaps) and (limit is None or self._counters["live_requests"] < limit)
 
     async def _fill_once(self) -> float | None:
         """Request the transcript and append what is missing.
@@ -228,7 +237,10 @@ class FirefliesSession:
             Seconds to wait before another attempt; None if there was an answer.
         """
         gaps = [gap for gap in self._gaps if gap[1] is not None or self._status == "connected"]
-        requested_at_ms = round(time.time() * 1000)
+        if not gaps:
+            return None
+        requested_at_ms, speech_end = round(time.time() * 1000), self._appender.speech_end()
+        disconnect_count = self._counters["disconnects"]
         try:
             self._counters["live_requests"] += 1
             sentences = await self._api.read_sentences(self._record.external_id)
@@ -236,55 +248,75 @@ class FirefliesSession:
             self._counters["live_requests"] -= 1
             self._last_error = f"a gap is not filled yet: {error.fix}"
             return float(error.retry_after_s)
-        except NotFoundError as error:
+        except (NotFoundError, MisconfiguredError, InvalidInputError) as error:
             self._last_error = f"a gap is not filled: {error}"
             return None
         except ParleyError as error:
             self._last_error = f"a gap is not filled yet: {error}"
             return getattr(error, "retry_after_s", None) or MAX_RECONNECT_S
         chunks = self._read_sentences(sentences)
-        if gaps:
-            from_s = min(start for start, _ in gaps) - ALIGNED_BEFORE_GAP_S
-            state = self._state.model_dump_json()
-            self._counters["filled"] += await self._appender.align(chunks, from_s, requested_at_ms, state)
-            self._gaps = [gap for gap in self._gaps if gap not in gaps]
+        from_s = min(start for start, _ in gaps) - ALIGNED_BEFORE_GAP_S
+        state = self._state.model_dump_json()
+        self._counters["filled"] += await self._appender.align(chunks, from_s, requested_at_ms, state)
+        self._gaps = [gap for gap in self._gaps if gap not in gaps]
+        if self._counters["disconnects"] > disconnect_count and (not self._gaps or self._gaps[-1][1] is not None):
+            # The connection was lost after the request, so the transcript may lack what followed.
+            self._gaps.append((speech_end, None))
         return None
 
     def _read_sentences(self, sentences: Sequence[Mapping[str, Any]]) -> list[Chunk]:
-        chunks: list[Chunk] = []
+        chunks: dict[str, Chunk] = {}
         for sentence in sentences:
             try:
-                chunks.append(sentence_to_chunk(sentence))
+                chunk = sentence_to_chunk(sentence)
             except InvalidInputError as error:
                 self._counters["invalid"] += 1
                 self._last_error = f"a sentence of the transcript was ignored: {error}"
-        return chunks
+                continue
+            if chunk.chunk_id in chunks:
+                # A second sentence of the same speaker at the same time.
+                chunk = chunk.model_copy(update={"chunk_id": f"{chunk.chunk_id[: MAX_NAME_CHARS - 8]} {len(chunks)}"})
+            chunks[chunk.chunk_id] = chunk
+        return list(chunks.values())
 
     # The end
 
     async def _finish(self, cause: SessionOverError | None) -> None:
-        """Close the session. On the user's request, fill the gaps that are left and end the meeting."""
-        if cause is None:
-            with suppress(SessionOverError):
-                if self._gaps:
-                    self._gaps = [(start, start if end is None else end) for start, end in self._gaps]
-                    await self._fill_once()
+        """Fill the gaps that are left, and close the session. On the user's request, end the meeting, too."""
+        # Messages may have been received that were not read any more.
+        self._begin_gap()
+        with suppress(SessionOverError):
+            await self._fill_finally()
+            if cause is None:
                 end = "the session was disconnected"
                 await self._appender.retry(
                     lambda: self._stores.meetings.end(self._record.team_id, self._record.meeting_id, end)
                 )
+        if cause is None:
             self._status = "ended"
         else:
             self._status, self._last_error = cause.status, str(cause)
         await self._store_progress()
+
+    async def _fill_finally(self) -> None:
+        """Fill the gaps that are left, with a few attempts."""
+        if self._connected_at is None:
+            self._gaps.clear()
+            return
+        self._gaps = [(start, start if end is None else end) for start, end in self._gaps]
+        for _ in range(MAX_FINAL_ATTEMPTS):
+            wait_s = await self._fill_once()
+            if wait_s is None or wait_s > MAX_FINAL_WAIT_S:
+                return
+            await asyncio.sleep(wait_s)
 
     async def _report(self) -> None:
         """Store the progress regularly, and end a session that has been silent for too long."""
         while True:
             await asyncio.sleep(STORE_INTERVAL_S)
             await self._store_progress()
-            active_at = self._last_message_at or self._connected_at
-            if active_at is not None and (datetime.now(UTC) - active_at).total_seconds() > MAX_SILENCE_S:
+            active_at = max(self._last_message_at or self._started_at, self._started_at)
+            if (datetime.now(UTC) - active_at).total_seconds() > MAX_SILENCE_S:
                 raise SessionOverError(f"no message for {MAX_SILENCE_S // 3600} hours", "ended")
 
     async def _store_progress(self) -> None:
@@ -305,6 +337,13 @@ class FirefliesSession:
             log.warning("session progress not stored", session=str(self._record.id), error=type(error).__name__)
             return
         self._stored_progress = progress
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    """Cancel tasks, and return their results and exceptions."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _error_text(content: Any) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, SecretStr, field_validator, model_validator
 
 from operators.engine_config import SecretVariable
-from operators.errors import MisconfiguredError
+from operators.errors import InvalidInputError, MisconfiguredError
 from operators.meeting_config import MeetingConfig
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.services import Services, ServicesDep
@@ -154,6 +154,11 @@ async def change_fireflies_account(
     elif change.webhook_secret_variable is not None:
         account = replace(account, webhook_secret=StoredSecret(variable=change.webhook_secret_variable))
     options = {"plan": "free", "api_base_url": DEFAULT_BASE_URL} | dict(account.options)
+    if change.api_base_url not in (None, options["api_base_url"]) and account.key and not change.has_key:
+        # Else a change of the address would send the stored key to any server.
+        raise InvalidInputError(
+            "api_base_url", "needs `api_key` or `key_variable` again, because the key is sent there"
+        )
     options |= change.model_dump(include={"plan", "api_base_url"}, exclude_none=True)
     account = replace(account, options=options, config=change.config or account.config)
     return await _save(services, account)

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
-from pydantic import BaseModel, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, SecretStr, StringConstraints, field_validator, model_validator
 
-from operators.engine_config import SecretVariable, ServerUrl
+from operators.engine_config import ServerUrl
 from operators.errors import ConflictError, InvalidInputError, MisconfiguredError, SetupError
 from operators.fields import StrictModel
 from operators.sources.fireflies import FIREFLIES
@@ -24,6 +24,8 @@ from storage.records import DEFAULT_TEAM_ID
 from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
 
 PlanName = Literal["free", "pro", "business", "enterprise"]
+KeyVariable = Annotated[str, StringConstraints(pattern=r"^PARLEY_FIREFLIES_[A-Z0-9_]{1,60}$")]
+"""An environment variable with a key of Fireflies. A request must not send any other secret to an address that it names."""
 MAX_SECRET_CHARS = 1_000
 """Maximum length of a key or a secret."""
 
@@ -49,7 +51,7 @@ class KeyFields(StrictModel):
     """
 
     api_key: SecretStr | None = None
-    key_variable: SecretVariable | None = None
+    key_variable: KeyVariable | None = None
     plan: PlanName | None = None
     api_base_url: ServerUrl | None = None
 

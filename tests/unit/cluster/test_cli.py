@@ -123,7 +123,7 @@ def test_an_unknown_option_is_named_with_the_usage(arguments: tuple[str, ...], w
     [
         (("demo", "--targets", "klingon!"), "--targets: "),
         (("import", "examples/launch.broadcasts.jsonl", "--language", "??"), "--language: "),
-        (("import", "README.md"), "README.md:1: "),
+        (("import", "README.md"), "README.md: line 1: "),
         (("import", "examples/launch.broadcasts.jsonl", "--glossary", "LICENSE"), "LICENSE:1, column 1: "),
         (("replay", "examples/launch.broadcasts.jsonl", "--out", ".", "--style", "x" * 201), "--style: "),
         (("import", "README.md", "LICENSE", "--title", "Both"), "--title: "),

@@ -51,6 +51,8 @@ class RealtimeClient:
             await self._changed.wait()
 
     async def close(self) -> None:
+        # Else a connection that is lost at this moment is made again, for as long as the tests' loop runs.
+        self.socket.reconnection = False
         await self.socket.shutdown()
 
     @property

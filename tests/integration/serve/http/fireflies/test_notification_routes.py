@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
-from tests.harness.api.fireflies_account import WEBHOOK_SECRET, post_webhook, sign, store_account
+from tests.harness.api.fireflies_account import KEY_VARIABLE, WEBHOOK_SECRET, post_webhook, sign, store_account
 from tests.harness.lane.threaded_lane import query_rows
 from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector
 
@@ -93,6 +93,14 @@ async def test_any_signed_body_is_accepted_or_refused_with_its_field(stage: ApiH
     await asyncio.to_thread(send)
 
 
+async def test_the_stored_key_is_not_sent_to_a_new_address(stage: ApiHarness) -> None:
+    store_account(stage.engine, "http://127.0.0.1:9")
+    response = await stage.http.put(f"{API}/config", json={"api_base_url": "http://127.0.0.1:10"})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "api_base_url"
+    assert (await stage.http.get(f"{API}/config")).json()["api_base_url"] == "http://127.0.0.1:9"
+
+
 async def test_a_joined_meeting_is_connected_then_imported_at_its_end(
     stage: ApiHarness, harness: ConnectorHarness
 ) -> None:
@@ -102,7 +110,7 @@ async def test_a_joined_meeting_is_connected_then_imported_at_its_end(
     # The account must exist before the stand-in announces its meeting.
     store_account(stage.engine, "http://127.0.0.1:9")
     with FirefliesSimulator(options) as simulator:
-        await stage.http.put(f"{API}/config", json={"api_base_url": simulator.url})
+        await stage.http.put(f"{API}/config", json={"key_variable": KEY_VARIABLE, "api_base_url": simulator.url})
         async with running_connector(harness):
             await wait_for_outcomes(stage, "connected", "queued for import", "queued for import")
             while (await stage.http.get(f"{API}/import/demo")).json()["state"] != "done":
