@@ -58,11 +58,11 @@ class FirefliesJobs:
 
     async def run(self) -> None:
         """Run the jobs."""
-        await asyncio.gather(
-            self._repeat(self._webhooks.run_once),
-            self._repeat(self._listing.run_once),
-            self._run_imports(),
-        )
+        # A group ends when all jobs have ended. One that outlived the HTTP client would fail all imports.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._webhooks.run_once))
+            group.create_task(self._repeat(self._listing.run_once))
+            group.create_task(self._run_imports())
 
     async def _run_imports(self) -> None:
         is_prepared = False
