@@ -18,9 +18,9 @@ from tests.harness.processes.parley_command import ROOT, run_parley
 
 COMMANDS = (
     *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),
-    *("database", "fireflies", "fireflies-sim"),
+    *("database", "fireflies", "fireflies-sim", "sources", "webhooks"),
 )
-MEETINGS = ("list", "show", "export", "end")
+MEETINGS = ("list", "show", "export", "end", "rename-speaker")
 SCRIPT = Path(sys.executable).parent / "parley"
 NOBODY = "01890000-0000-7000-8000-000000000000"
 
