@@ -147,7 +147,8 @@ class LaneManager:
             kind: bounds for kind, bounds in self._lane_bounds.items() if bounds.max_lanes > bounds.min_lanes
         }
         key = self._settings.encryption_key
-        webhooks = WebhookOptions(key.get_secret_value() if key else None, self._settings.webhooks_private)
+        encryption_key = key.get_secret_value() if key else None
+        webhooks = WebhookOptions(encryption_key, self._settings.webhooks_private)
         arguments = (self._urls.postgres, self._urls.redis, autoscaled_bounds, webhooks)
         self._supervisor.add(
             ManagedProcess(
@@ -158,8 +159,7 @@ class LaneManager:
             )
         )
         assert self._engine is not None  # noqa: S101 - `prepare` is called before `start`
-        key = self._settings.encryption_key
-        connector_arguments = (self._urls.postgres, self._urls.redis, key.get_secret_value() if key else None)
+        connector_arguments = (self._urls.postgres, self._urls.redis, encryption_key)
         self._supervisor.add(
             ManagedProcess(
                 "connectors",

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar
 
 import redis
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,7 +36,7 @@ ResultT = TypeVar("ResultT")
 
 
 class SessionOverError(ParleyError):
-    """The session must not go on.
+    """The session is over.
 
     Args:
         message: the cause, for the user.
@@ -152,22 +152,21 @@ class ChunkAppender:
         return len(changes)
 
     async def _append_changed(self, chunks: Sequence[Chunk], state: str) -> None:
-        latest = {chunk_id: item.chunk for chunk_id, item in self._chunks.items()}
+        at_ms = round(time.time() * 1000)
+        changed: dict[str, AppendedChunk] = {}
         events: list[NewEvent] = []
         for chunk in chunks:
-            if latest.get(chunk.chunk_id) == chunk:
+            latest = changed.get(chunk.chunk_id) or self._chunks.get(chunk.chunk_id)
+            if latest is not None and latest.chunk == chunk:
                 self._counters["repeated"] += 1
                 continue
-            latest[chunk.chunk_id] = chunk
+            changed[chunk.chunk_id] = AppendedChunk(chunk, at_ms)
             events.append(NewEvent(str(uuid7()), chunk))
         if not events:
             return
-        at_ms = round(time.time() * 1000)
         record = self._record
         await self.retry(lambda: self._memory.store(record.id, record.meeting_id, state, events, at_ms))
-        for event in events:
-            chunk = cast("Chunk", event.payload)
-            self._chunks[chunk.chunk_id] = AppendedChunk(chunk, at_ms)
+        self._chunks |= changed
         await self._append_events(events)
 
     async def _append_events(self, events: Sequence[NewEvent]) -> None:
