@@ -27,7 +27,7 @@ DEMO_ID = "demo"
 class FirefliesService:
     """The service that the stand-in imitates.
 
-    A meeting begins when its first client connects. It goes on in real time, even if no client is connected. The demo meeting
+    A meeting begins when its first client connects. It continues in real time, even if no client is connected. The demo meeting
     begins anew when a client connects after its end.
 
     Args:

@@ -111,7 +111,7 @@ class ConnectorHarness:
 
 
 def spoken(simulator: FirefliesSimulator, meeting_id: str = "demo") -> list[tuple[float, str, str]]:
-    """Return the start, speaker and text of what was said in a meeting of the stand-in."""
+    """Return the start, speaker and text of the speech in a meeting of the stand-in."""
     captions = simulator.meetings[meeting_id].captions()
     return sorted((c.start_time, c.speaker_name, " ".join(c.text.split())) for c in captions)
 
