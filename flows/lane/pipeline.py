@@ -56,7 +56,7 @@ def _context(state: context_window.WindowState, envelope: Envelope) -> tuple[con
 
 STEPS: tuple[StatefulStep[Any], ...] = (
     StatefulStep("dedup", 4, dedup.DedupState, dedup.DedupState, _dedup, upgrades=DEDUP_UPGRADES),
-    StatefulStep("sentences", 3, tracker.TrackerState, tracker.TrackerState, _sentences, upgrades=SENTENCES_UPGRADES),
+    StatefulStep("sentences", 4, tracker.TrackerState, tracker.TrackerState, _sentences, upgrades=SENTENCES_UPGRADES),
     StatefulStep(
         "context", 4, context_window.WindowState, context_window.WindowState, _context, upgrades=CONTEXT_UPGRADES
     ),

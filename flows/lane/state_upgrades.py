@@ -47,6 +47,33 @@ def _rename_context(state: _State) -> _State:
     return {"config": state["config"], "sentences": [_rename_fields(sentence, names) for sentence in state["held"]]}
 
 
+def _move_retracted_chunks(state: _State) -> _State:
+    """Give each retracted chunk its place among its speaker's chunks. Schema 3 had only the ordinals of these chunks.
+
+    A chunk's speaker and time are those of its retracted sentence. Without one, the chunk returns as a new chunk would.
+    """
+    state = dict(state)
+    retracted = {ordinal: chunk_id for chunk_id, ordinal in state.pop("retracted_chunks").items()}
+    places = {sentence[0][0]: (key, sentence[0][3]) for key, sentence in state["detached"].values()}
+    for ordinal, (key, start) in places.items():
+        if ordinal in retracted and key in state["speakers"]:
+            speaker = state["speakers"][key]
+            chunk = [retracted[ordinal], ordinal, 0, "", start, start, None, 0, False]
+            speaker[0] = sorted([*speaker[0], chunk], key=lambda chunk: (chunk[4], chunk[1]))
+    for speaker in state["speakers"].values():
+        speaker[2] = [_split_owner(sentence) for sentence in speaker[2]]
+    state["detached"] = {
+        sentence_id: [key, _split_owner(sentence)] for sentence_id, [key, sentence] in state["detached"].items()
+    }
+    return state
+
+
+def _split_owner(sentence: list[Any]) -> list[Any]:
+    """Tell a retracted sentence from one with another speaker: schema 3 had an empty speaker for the former."""
+    owner = sentence[5]
+    return [*sentence[:5], owner or None, *sentence[6:], owner == ""]
+
+
 def _add_speaker_names(state: _State) -> _State:
     """Add no renamed speakers. A speaker with a label gets its name if the label is used again before."""
     return {**state, "renames": {}, "labels": {}}
@@ -58,5 +85,5 @@ def _add_speaker_ids(state: _State) -> _State:
 
 
 DEDUP_UPGRADES: _Upgrades = {1: _add_finals, 2: _rename_dedup, 3: _add_speaker_names}
-SENTENCES_UPGRADES: _Upgrades = {1: _add_retracted_chunks, 2: _rename_sentences}
+SENTENCES_UPGRADES: _Upgrades = {1: _add_retracted_chunks, 2: _rename_sentences, 3: _move_retracted_chunks}
 CONTEXT_UPGRADES: _Upgrades = {1: _keep, 2: _rename_context, 3: _add_speaker_ids}

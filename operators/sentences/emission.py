@@ -37,11 +37,11 @@ class SentenceState(NamedTuple):
         unchanged_since: time of the last change of the segment, its times and boundary included (ms).
         revision: number of the last emitted revision; 0 if none was emitted.
         emitted_segment: the last emitted segment, if the segment has changed since.
-        owner: key of the previous speaker, if the segment has moved to another one since that revision; "" if the sentence
-            was retracted; None otherwise.
+        previous_speaker_key: key of that revision's speaker, if the segment has moved to another one since.
         stable: whether that revision is stable.
         first_emitted: stream seconds from the meeting's start to the first emission.
         first_text: the text of the first emission.
+        is_retracted: whether that revision is a retraction.
     """
 
     segment: Segment
@@ -49,21 +49,27 @@ class SentenceState(NamedTuple):
     unchanged_since: int
     revision: int = 0
     emitted_segment: Segment | None = None
-    owner: str | None = None
+    previous_speaker_key: str | None = None
     stable: bool = False
     first_emitted: float = 0.0
     first_text: str = ""
+    is_retracted: bool = False
 
     @property
     def is_emitted(self) -> bool:
         """Whether the current text was emitted, with the current speaker."""
         same = self.emitted_segment is None or has_same_text(self.emitted_segment, self.segment)
-        return self.revision > 0 and self.owner is None and same
+        return self.revision > 0 and self.is_shown and same
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the last emitted revision stands, with the current speaker."""
+        return self.previous_speaker_key is None and not self.is_retracted
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to emit, and the sentence is stable."""
-        return self.stable and self.emitted_segment is None and self.owner is None
+        return self.stable and self.emitted_segment is None and self.is_shown
 
     def with_segment(self, segment: Segment, at: int) -> SentenceState:
         """Return the sentence with a new segment, as of the time `at` (ms)."""
@@ -151,7 +157,13 @@ def emit_if_due(sentence: SentenceState, followed: bool, now: StreamTime) -> Sen
     ):
         return sentence
     if sentence.revision:
-        return sentence._replace(revision=sentence.revision + 1, emitted_segment=None, owner=None, stable=False)
+        return sentence._replace(
+            revision=sentence.revision + 1,
+            emitted_segment=None,
+            previous_speaker_key=None,
+            is_retracted=False,
+            stable=False,
+        )
     return sentence._replace(revision=1, first_emitted=now.stream_s, first_text=sentence.segment.text)
 
 

@@ -117,7 +117,7 @@ def _unstable_word_count(chunks: Sequence[ChunkState], count: int, at: int) -> i
 
 def _emitted_word_count(sentence: SentenceState) -> int:
     """Return how many words of a sentence its emission contains. A correction may have moved the last of them by one."""
-    if sentence.emitted_segment is None or sentence.owner is not None:
+    if sentence.emitted_segment is None or not sentence.is_shown:
         return 0
     old, new = _word_texts(sentence.emitted_segment.text), _word_texts(sentence.segment.text)
     for count in (len(old), len(old) + 1, len(old) - 1):

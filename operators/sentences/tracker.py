@@ -39,7 +39,8 @@ class SpeakerState(NamedTuple):
     """The speech of one speaker key.
 
     Attributes:
-        chunks: the chunks in order of speech, from the one that contains `position`.
+        chunks: the chunks in order of speech, from the one that contains `position`. A retracted chunk keeps its place,
+            without text, until it closes.
         position: the start of the speech that may still change.
         sentences: the sentences from `position` on.
         interim: the shown interim text.
@@ -58,7 +59,7 @@ class DetachedSentence(NamedTuple):
 
     Attributes:
         speaker_key: key of the last speaker whose segmentation contained it.
-        sentence: its last state. `owner` is "" once the sentence is retracted.
+        sentence: its last state.
     """
 
     speaker_key: str
@@ -73,14 +74,12 @@ class TrackerState:
         speakers: the speakers by key (`operators.speaker_keys`).
         detached: the detached sentences by id.
         speech_watermark: the latest speech time so far, seconds from the meeting's start.
-        retracted_chunks: ordinals of the retracted chunks by id, until they close.
         language: the config's source language; None if it is `auto`.
     """
 
     speakers: dict[str, SpeakerState] = field(default_factory=dict[str, SpeakerState])
     detached: dict[str, DetachedSentence] = field(default_factory=dict[str, DetachedSentence])
     speech_watermark: float = 0.0
-    retracted_chunks: dict[str, int] = field(default_factory=dict[str, int])
     language: str | None = None
 
 
@@ -115,7 +114,6 @@ class _SentenceUpdate:
     def __init__(self, state: TrackerState, update: ChunkUpdate) -> None:
         self.speakers = dict(state.speakers)
         self.detached = dict(state.detached)
-        self.retracted_chunks = dict(state.retracted_chunks)
         self.language = state.language
         self.speech_watermark = state.speech_watermark
         if update.revision is not None and not is_blank(update.revision.chunk.text):
@@ -131,7 +129,7 @@ class _SentenceUpdate:
 
     def next_state(self) -> TrackerState:
         """Return the state after the update."""
-        return TrackerState(self.speakers, self.detached, self.speech_watermark, self.retracted_chunks, self.language)
+        return TrackerState(self.speakers, self.detached, self.speech_watermark, self.language)
 
     def changes(self) -> SentenceChanges:
         """Return the changes that the update made."""
@@ -166,12 +164,13 @@ class _SentenceUpdate:
 
     def _rename_sentence(self, sentence: SentenceState, speaker: str, rename: SpeakerRename) -> SentenceState:
         """Rename the speaker of a sentence's last emission, if it is the renamed one, and emit the sentence again."""
-        if not sentence.revision or sentence.owner == "":
+        if not sentence.revision or sentence.is_retracted:
             return sentence
-        emitted_by = speaker if sentence.owner is None else sentence.owner
-        if sentence.owner is not None:
-            owner = rename_key(sentence.owner, rename)
-            sentence = sentence._replace(owner=None if has_same_speaker(owner, rename_key(speaker, rename)) else owner)
+        emitted_by = sentence.previous_speaker_key or speaker
+        if sentence.previous_speaker_key is not None:
+            previous = rename_key(sentence.previous_speaker_key, rename)
+            has_returned = has_same_speaker(previous, rename_key(speaker, rename))
+            sentence = sentence._replace(previous_speaker_key=None if has_returned else previous)
         if not is_renamed(emitted_by, rename):
             return sentence
         sentence = sentence._replace(revision=sentence.revision + 1)
@@ -201,13 +200,7 @@ class _SentenceUpdate:
         """Apply a new or changed chunk, and segment its speaker again, and its previous speaker if that was another one."""
         chunk, speaker = revision.chunk, revision.speaker_key
         before, index = self._remove_chunk(revision.ordinal, speaker)
-        if is_blank(chunk.text):
-            self.retracted_chunks[chunk.chunk_id] = revision.ordinal
-            if index is not None:
-                self._resegment(speaker, index)
-            return
-        self.retracted_chunks.pop(chunk.chunk_id, None)
-        text = " ".join(chunk.text.split())
+        text = "" if is_blank(chunk.text) else " ".join(chunk.text.split())
         new = ChunkState(
             chunk_id=chunk.chunk_id,
             ordinal=revision.ordinal,
@@ -249,23 +242,23 @@ class _SentenceUpdate:
     def _resegment(self, speaker: str, changed: int) -> None:
         """Segment a speaker again, from the last boundary that the chunk at index `changed` can't have moved."""
         speaker_state = self.speakers[speaker]
-        index = {chunk.ordinal: i for i, chunk in enumerate(speaker_state.chunks)}
+        spoken = _spoken(speaker_state.chunks)
+        changed = len(_spoken(speaker_state.chunks[:changed]))
+        index = {chunk.ordinal: i for i, chunk in enumerate(spoken)}
         kept, position = len(speaker_state.sentences), speaker_state.position
         while kept > 0:
             segment = speaker_state.sentences[kept - 1].segment
             last = index.get(segment.end_chunk_ordinal, changed)
             # The boundary depends on the word after it, so that word must precede the change, too.
             if segment.is_final and (
-                last < changed - 1
-                or (last == changed - 1 and segment.end_offset < len(speaker_state.chunks[last].text))
+                last < changed - 1 or (last == changed - 1 and segment.end_offset < len(spoken[last].text))
             ):
-                position = position_after(segment, speaker_state.chunks, speaker_state.position)
+                position = position_after(segment, spoken, speaker_state.position)
                 break
             kept -= 1
         previous = {sentence.segment.id: sentence for sentence in speaker_state.sentences[kept:]}
         sentences = list(speaker_state.sentences[:kept])
-        chunks = speaker_state.chunks[index.get(position.chunk_ordinal, 0) :]
-        for segment in segment_speech(chunks, position, self.language):
+        for segment in segment_speech(spoken[index.get(position.chunk_ordinal, 0) :], position, self.language):
             sentence = previous.pop(segment.id, None) or self._restore_detached(segment.id, speaker)
             at = self.update.at
             sentences.append(SentenceState(segment, at, at) if sentence is None else sentence.with_segment(segment, at))
@@ -278,9 +271,12 @@ class _SentenceUpdate:
         detached = self.detached.pop(sentence_id, None)
         if detached is None:
             return None
-        owner = detached.speaker_key if detached.sentence.owner is None else detached.sentence.owner
         at = self.update.at
-        return detached.sentence._replace(text_since=at, unchanged_since=at, owner=None if owner == speaker else owner)
+        sentence = detached.sentence._replace(text_since=at, unchanged_since=at)
+        if sentence.is_retracted:
+            return sentence
+        previous = sentence.previous_speaker_key or detached.speaker_key
+        return sentence._replace(previous_speaker_key=None if previous == speaker else previous)
 
     def emit_due(self) -> None:
         """Emit the sentences that are due, and mark the stable ones."""
@@ -311,9 +307,11 @@ class _SentenceUpdate:
     def retract_replaced(self) -> None:
         """Retract detached sentences. A retraction waits until the sentence that contains the words now is emitted."""
         for sentence_id, detached in self.detached.items():
-            if detached.sentence.owner != "" and (self.now.meeting_ended or not self._is_replacement_pending(detached)):
+            if detached.sentence.is_retracted:
+                continue
+            if self.now.meeting_ended or not self._is_replacement_pending(detached):
                 revision = self.renamed.pop(sentence_id, detached.sentence.revision + 1)
-                retracted = detached.sentence._replace(revision=revision, owner="")
+                retracted = detached.sentence._replace(revision=revision, previous_speaker_key=None, is_retracted=True)
                 self.detached[sentence_id] = DetachedSentence(detached.speaker_key, retracted)
                 self.retractions.append(Retraction(sentence_id, retracted.revision))
                 self.emitted.pop(sentence_id, None)
@@ -321,7 +319,7 @@ class _SentenceUpdate:
     def _is_replacement_pending(self, detached: DetachedSentence) -> bool:
         """Return whether the sentence that contains a detached sentence's words now is not emitted yet."""
         speaker_state = self.speakers[detached.speaker_key]
-        index = {chunk.ordinal: i for i, chunk in enumerate(speaker_state.chunks)}
+        index = {chunk.ordinal: i for i, chunk in enumerate(_spoken(speaker_state.chunks))}
         if detached.sentence.segment.chunk_ordinal not in index:
             return False
         began = (index[detached.sentence.segment.chunk_ordinal], detached.sentence.segment.index_in_chunk)
@@ -351,13 +349,13 @@ class _SentenceUpdate:
 
     def release_closed(self) -> None:
         """Release the sentences that can't change any more."""
-        for chunk_id in self.update.closed_chunk_ids:
-            self.retracted_chunks.pop(chunk_id, None)
-        kept_ordinals = set(self.retracted_chunks.values())
+        kept_ordinals: set[int] = set()
         closed = self.update.closed_chunk_ids
         for speaker, speaker_state in self.speakers.items():
             chunks = tuple(
-                chunk._replace(is_closed=True) if chunk.chunk_id in closed else chunk for chunk in speaker_state.chunks
+                chunk._replace(is_closed=True) if chunk.chunk_id in closed else chunk
+                for chunk in speaker_state.chunks
+                if chunk.text or chunk.chunk_id not in closed
             )
             released = self.speakers[speaker] = _drop_finished(speaker_state._replace(chunks=chunks))
             kept_ordinals.update(chunk.ordinal for chunk in released.chunks)
@@ -370,6 +368,11 @@ class _SentenceUpdate:
 
 def _index_of(chunks: Sequence[ChunkState], n: int) -> int | None:
     return next((i for i in range(len(chunks) - 1, -1, -1) if chunks[i].ordinal == n), None)
+
+
+def _spoken(chunks: Sequence[ChunkState]) -> Sequence[ChunkState]:
+    """Return the chunks that aren't retracted."""
+    return [chunk for chunk in chunks if chunk.text]
 
 
 def _closed_count(chunks: Sequence[ChunkState]) -> int:
@@ -393,9 +396,8 @@ def _drop_finished(speaker_state: SpeakerState) -> SpeakerState:
             release = i + 1
     if release == 0:
         return speaker_state
-    position = position_after(
-        speaker_state.sentences[release - 1].segment, speaker_state.chunks, speaker_state.position
-    )
+    spoken = _spoken(speaker_state.chunks)
+    position = position_after(speaker_state.sentences[release - 1].segment, spoken, speaker_state.position)
     sentences = speaker_state.sentences[release:]
     return speaker_state._replace(
         chunks=speaker_state.chunks[index[sentences[0].segment.chunk_ordinal] :], position=position, sentences=sentences

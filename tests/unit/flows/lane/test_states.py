@@ -55,7 +55,11 @@ def test_a_sentence_state_of_schema_2_keeps_its_speakers_and_detached_sentences(
         for speaker, speaker_state in state.speakers.items()
     } == {"Ann": ["Good morning."], "Bo": ["Let us begin Who is here Me too."]}
     assert [detached.sentence.first_text for detached in state.detached.values()] == ["Yes."]
-    assert (state.speech_watermark, state.retracted_chunks, state.language) == (99.0, {"b": 3}, "en")
+    assert [detached.sentence.is_retracted for detached in state.detached.values()] == [True]
+    chunks = {speaker: [chunk.ordinal for chunk in state.speakers[speaker].chunks] for speaker in state.speakers}
+    assert chunks == {"Ann": [2, 3], "Bo": [6, 7, 8]}
+    assert [chunk.chunk_id for chunk in state.speakers["Ann"].chunks if not chunk.text] == ["b"]
+    assert (state.speech_watermark, state.language) == (99.0, "en")
 
 
 def test_a_context_state_of_schema_2_keeps_its_sentences() -> None:

@@ -375,6 +375,16 @@ def test_a_revised_chunk_keeps_its_place_before_closed_chunks() -> None:
         )
 
 
+def test_a_retracted_chunk_returns_to_its_place_before_closed_chunks() -> None:
+    texts = ["Here we go.", "Okay.", "So we went home.", "Yes."]
+    arrivals = [(1.0 + i, make_chunk(str(i), text, float(i), i + 0.2)) for i, text in enumerate(texts)]
+    # Chunk 1 is retracted, and returns when the chunks around it are closed.
+    arrivals += [(112.0, make_chunk("1", "", 1.0, 1.2)), (152.0, make_chunk("1", "Okay then.", 1.0, 1.2))]
+    outcome = run_operators(make_items(arrivals))
+    assert outcome.texts("A") == ["Here we go.", "Okay then.", "So we went home.", "Yes."]
+    assert {one.id for one in outcome.current_sentences.values()} == {"2.0", "3.0", "4.0", "5.0"}
+
+
 @given(st.data())
 def test_every_state_survives_json(data: st.DataObject) -> None:
     said = data.draw(slow_arrivals(data.draw(chunk_histories())))
