@@ -121,6 +121,7 @@ def test_rays_node_reads_the_variable(name: str) -> None:
     assert name.encode() in program.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_single_node_has_the_processes_it_needs_on_loopback(ray_folder: Path) -> None:
     found: dict[str, Any] = json.loads(run_program(SINGLE_NODE, ray_folder).splitlines()[-1])
     assert found == {

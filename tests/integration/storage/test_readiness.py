@@ -75,6 +75,7 @@ def data(template: Path, open_folder: Path) -> Iterator[Path]:
     shutil.rmtree(base)
 
 
+@pytest.mark.slow
 def test_a_start_waits_until_valkey_has_loaded_its_data_and_reports_its_progress(data: Path) -> None:
     slow_down_loading(data)
     stores, messages = EmbeddedStores(data), list[str]()
@@ -163,7 +164,9 @@ def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypat
         stores.stop()
 
 
-@pytest.mark.parametrize(("killed", "doing"), [(False, "starting up"), (True, "recovering from a crash")])
+@pytest.mark.parametrize(
+    ("killed", "doing"), [(False, "starting up"), pytest.param(True, "recovering from a crash", marks=pytest.mark.slow)]
+)
 def test_a_start_waits_until_postgres_has_recovered(data: Path, killed: bool, doing: str) -> None:
     stores, messages = EmbeddedStores(data), list[str]()
     urls = stores.start()

@@ -96,6 +96,7 @@ def watched(ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     watched.supervisor.stop()
 
 
+@pytest.mark.slow
 def test_an_unresponsive_process_is_replaced(watched: SupervisedActor) -> None:
     watched.start()
     first = watched.wait_for_starts(1)
@@ -107,6 +108,7 @@ def test_an_unresponsive_process_is_replaced(watched: SupervisedActor) -> None:
     watched.wait_until(lambda: not psutil.pid_exists(first))
 
 
+@pytest.mark.slow
 def test_a_process_that_reports_no_progress_is_replaced(watched: SupervisedActor) -> None:
     watched.start()
     first = watched.wait_for_starts(1)
@@ -133,6 +135,7 @@ def test_a_crash_loop_is_reported_and_restarts_slow_down(
     assert psutil.pid_exists(watched.wait_for_starts(count + 1))
 
 
+@pytest.mark.slow
 def test_an_unneeded_process_is_stopped_even_if_it_ignores_the_request(watched: SupervisedActor) -> None:
     # A long timeout: this process obeys the request, but may be slow.
     watched.supervisor._stop_timeout_s = 120.0
@@ -255,6 +258,7 @@ def test_an_unresponsive_lane_is_replaced(flow: LaneManager, engine: Engine) -> 
     wait_until(lambda: not psutil.pid_exists(before.pid))
 
 
+@pytest.mark.slow
 def test_a_broken_leader_lock_is_acquired_again(
     flow: LaneManager, engine: Engine, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

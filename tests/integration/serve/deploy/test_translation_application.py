@@ -186,6 +186,7 @@ class HangingEngine:
         pass
 
 
+@pytest.mark.slow
 async def test_replica_with_an_unresponsive_engine_is_replaced(
     ray_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_a_killed_server_restarts_on_its_port_with_its_data(kept: StoreUrls) -> 
         assert retry_until_answered(lambda: read_words(kept)) == [f"word {k}" for k in range(turn + 1)]
 
 
+@pytest.mark.slow
 def test_a_restart_waits_for_the_port_of_the_server(kept: StoreUrls) -> None:
     write_word(kept, "kept")
     port = urlsplit(kept.redis).port
@@ -296,6 +297,7 @@ def test_owned_servers_are_used_and_unowned_ones_adopted(used: Path) -> None:
     wait_until_gone(*both)
 
 
+@pytest.mark.slow
 def test_a_start_right_after_the_owner_was_killed_retains_its_servers(used: Path) -> None:
     process = start_owner(used)
     write_word(EmbeddedStores(used).start(), "one")
@@ -320,7 +322,11 @@ def test_nothing_acknowledged_is_lost_when_everything_is_killed(used: Path) -> N
         assert read_words(again) == [str(number) for number in range(20)]
 
 
-@pytest.mark.parametrize("torn", [b"*3\r\n$5\r\nRPUSH\r\n$5\r\nwo", b"\x00"], ids=["cut short", "one byte"])
+@pytest.mark.parametrize(
+    "torn",
+    [b"*3\r\n$5\r\nRPUSH\r\n$5\r\nwo", pytest.param(b"\x00", marks=pytest.mark.slow)],
+    ids=["cut short", "one byte"],
+)
 def test_a_torn_tail_of_the_append_only_file_is_dropped(used: Path, torn: bytes) -> None:
     with EmbeddedStores(used) as urls:
         write_word(urls, "one")
@@ -365,6 +371,7 @@ def test_a_start_uses_another_port_if_the_old_one_is_taken(used: Path) -> None:
         one.close()
 
 
+@pytest.mark.slow
 def test_an_incomplete_database_is_made_again(folder: Path) -> None:
     whole = folder / "postgres" / "data"
     while True:
@@ -443,6 +450,7 @@ def test_the_default_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_data_dir() == Path("/data/parley")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs what that user installed")
 def test_programs_in_a_private_folder_of_root_are_copied_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -116,6 +116,7 @@ def test_a_signal_to_the_whole_group_stops_a_command_cleanly(used: Path, number:
     check_stopped(used, processes)
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_stops_a_command_cleanly(used: Path) -> None:
     ours, theirs = pty.openpty()
     command = ["setsid", "--ctty", sys.executable, "-c", COMMAND, str(used)]
@@ -127,6 +128,7 @@ def test_a_closed_terminal_stops_a_command_cleanly(used: Path) -> None:
     check_stopped(used, processes)
 
 
+@pytest.mark.slow
 def test_a_command_that_timeout_kills_leaves_no_servers(used: Path) -> None:
     with start_owner(used, OWNER_IGNORING_SIGTERM, "timeout", "--kill-after=0.1", "600") as process:
         assert process.stdout is not None

@@ -256,7 +256,7 @@ def words_by_speaker(captions: list[tuple[str, str]]) -> dict[str, list[str]]:
     return {who: " ".join(text for name, text in captions if name == who).split() for who, _ in captions}
 
 
-@pytest.mark.parametrize("store", ["valkey", "postgres"])
+@pytest.mark.parametrize("store", ["valkey", pytest.param("postgres", marks=pytest.mark.slow)])
 def test_a_dead_store_is_restarted_and_the_meeting_continues(up: ParleyUp, store: str) -> None:
     meeting_id = request_with_retries(up, "POST", "/api/meetings", {"config": {"source_language": "en"}})["id"]
     begun = {"events": [make_event("1", "We begin.")]}
@@ -290,6 +290,7 @@ def test_a_second_system_on_the_same_data_names_the_first(up: ParleyUp) -> None:
     assert up.url in done.stderr
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_named_with_the_fix(up: ParleyUp, tmp_path: Path, open_folder: Path) -> None:
     done = run_parley_process("up", "--data", open_folder / "other", "--port", up.port)
     assert done.returncode == 1
