@@ -98,10 +98,17 @@ def test_the_glossary_has_at_most_25_terms_of_one_line() -> None:
     assert all(len(line) <= 132 for line in lines)
 
 
+@pytest.fixture(scope="module")
+def cli() -> TyperGroup:
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    return command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_and_options_that_are_named_exist(page: Path) -> None:
+def test_commands_and_options_that_are_named_exist(page: Path, cli: TyperGroup) -> None:
     for words, rest in re.findall(r"(?:`|/bin/|    )parley ((?:[a-z][a-z-]* ?)+)([^\n`]*)", page.read_text()):
-        command = get_command(app)
+        command = cli
         for word in words.split():
             if not isinstance(command, TyperGroup):
                 break  # an argument of the command
