@@ -42,6 +42,7 @@ def run_lanes(settings: Settings, *, on_status: Callable[[str], None] = lambda _
         )
     urls = check_store_urls(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
     lane_manager = LaneManager(settings, urls)
+    is_connected = False
     try:
         on_status("bringing the database up to date")
         lost_count = _prepare_lanes(lane_manager, urls, on_status)
@@ -49,12 +50,14 @@ def run_lanes(settings: Settings, *, on_status: Callable[[str], None] = lambda _
             on_status(f"the log had lost {lost_count} accepted entries; they are counted with their meetings")
         on_status("connecting to Ray")
         _connect_to_ray(settings)
+        is_connected = True
         lane_manager.start()
         lane_manager.start_maintenance()
         yield
     finally:
         lane_manager.stop()
-        ray.shutdown()
+        if is_connected:
+            ray.shutdown()
 
 
 def _prepare_lanes(lane_manager: LaneManager, urls: StoreUrls, on_status: Callable[[str], None]) -> int:
