@@ -228,10 +228,10 @@ def _apply_chunk(state: DedupState, update: ChunkUpdate, chunk: Chunk, first: in
     still_open = dict(state.open_chunks)
     still_open.pop(chunk.chunk_id, None)  # Open chunks are ordered by their last entry.
     still_open[chunk.chunk_id] = OpenChunk(n, update.at, digest, key, chunk.start, chunk.is_final is True)
-    state, update = replace(state, open_chunks=still_open), replace(update, renames=renames)
+    state = replace(state, open_chunks=still_open)
     if open_chunk is not None and (open_chunk.digest, open_chunk.speaker_key) == (digest, key):
-        return state, replace(update, is_repeat=True)
-    return state, replace(update, revision=ChunkRevision(n, update.at, chunk, key))
+        return state, replace(update, renames=renames, is_repeat=True)
+    return state, replace(update, renames=renames, revision=ChunkRevision(n, update.at, chunk, key))
 
 
 def _speech_key(chunk: Chunk, open_chunk: OpenChunk | None) -> str:

@@ -69,7 +69,9 @@ class SentenceState(NamedTuple):
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to emit, and the sentence is stable."""
-        return self.stable and self.emitted_segment is None and self.is_shown
+        # All sentences are asked at each update, and a call of `is_shown` would double the cost.
+        is_shown = self.previous_speaker_key is None and not self.is_retracted
+        return self.stable and self.emitted_segment is None and is_shown
 
     def with_segment(self, segment: Segment, at: int) -> SentenceState:
         """Return the sentence with a new segment, as of the time `at` (ms)."""

@@ -280,10 +280,11 @@ class _SentenceUpdate:
 
     def emit_due(self) -> None:
         """Emit the sentences that are due, and mark the stable ones."""
+        meeting_ended = self.now.meeting_ended
         for speaker, speaker_state in self.speakers.items():
             sentences: list[SentenceState] | None = None
             for i, sentence in enumerate(speaker_state.sentences):
-                if self.now.meeting_ended and sentence.segment.boundary is SentenceBoundary.OPEN:
+                if meeting_ended and sentence.segment.boundary is SentenceBoundary.OPEN:
                     ended_segment = sentence.segment._replace(boundary=SentenceBoundary.END)
                     sentence = sentence.with_segment(ended_segment, self.now.at)
                 if sentence.is_finished:
@@ -338,10 +339,8 @@ class _SentenceUpdate:
             previous = speaker_state.interim
             interim = next_interim(previous, speaker_state.chunks, speaker_state.sentences, self.now.at)
             if interim.text != previous.text or (interim.text and interim.base != previous.base):
-                language = next(
-                    (sentence.segment.language for sentence in speaker_state.sentences if interim.continues(sentence)),
-                    None,
-                )
+                recent_first = reversed(speaker_state.sentences)
+                language = next((each.segment.language for each in recent_first if interim.continues(each)), None)
                 name, speaker_id = split_speaker_key(speaker)
                 self.interims.append(Interim(name, interim.text, interim.start, interim.base, language, speaker_id))
             if interim != previous:
