@@ -13,15 +13,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import NamedTuple
 
 from operators.characters import is_blank
 from operators.meeting_config import MeetingConfig
 from operators.sentences.emission import SentenceState, StreamTime, emit_if_due, is_stable
 from operators.sentences.interim import InterimState, next_interim, stable_word_count
-from operators.sentences.segmenter import ChunkState, SegmenterPosition, position_after, segment_speech
+from operators.sentences.segmenter import ChunkState, position_after, segment_speech
+from operators.sentences.tracker_state import (
+    DetachedSentence,
+    SpeakerState,
+    TrackerState,
+    count_closed,
+    drop_finished,
+    without_retracted,
+)
 from operators.speaker_keys import has_same_speaker, is_merged, is_renamed, rename_key, split_speaker_key
 from operators.stream import (
     ChunkRevision,
@@ -33,54 +38,6 @@ from operators.stream import (
     SentenceChanges,
     SpeakerRename,
 )
-
-
-class SpeakerState(NamedTuple):
-    """The speech of one speaker key.
-
-    Attributes:
-        chunks: the chunks in order of speech, from the one that contains `position`. A retracted chunk keeps its place,
-            without text, until it closes.
-        position: the start of the speech that may still change.
-        sentences: the sentences from `position` on.
-        interim: the shown interim text.
-    """
-
-    chunks: tuple[ChunkState, ...] = ()
-    position: SegmenterPosition = SegmenterPosition()
-    sentences: tuple[SentenceState, ...] = ()
-    interim: InterimState = InterimState()
-
-
-class DetachedSentence(NamedTuple):
-    """An emitted sentence that the current segmentation no longer contains.
-
-    It can return while the state has its chunk.
-
-    Attributes:
-        speaker_key: key of the last speaker whose segmentation contained it.
-        sentence: its last state.
-    """
-
-    speaker_key: str
-    sentence: SentenceState
-
-
-@dataclass(frozen=True, slots=True)
-class TrackerState:
-    """The speech of a meeting that may still change.
-
-    Attributes:
-        speakers: the speakers by key (`operators.speaker_keys`).
-        detached: the detached sentences by id.
-        speech_watermark: the latest speech time so far, seconds from the meeting's start.
-        language: the config's source language; None if it is `auto`.
-    """
-
-    speakers: dict[str, SpeakerState] = field(default_factory=dict[str, SpeakerState])
-    detached: dict[str, DetachedSentence] = field(default_factory=dict[str, DetachedSentence])
-    speech_watermark: float = 0.0
-    language: str | None = None
 
 
 def step(state: TrackerState, update: ChunkUpdate) -> tuple[TrackerState, SentenceChanges]:
@@ -213,7 +170,7 @@ class _SentenceUpdate:
         )
         speaker_state = self.speakers.get(speaker, SpeakerState())
         chunks = speaker_state.chunks
-        closed_count = _closed_count(chunks)
+        closed_count = count_closed(chunks)
         if index is not None:
             # Chunks behind an open one may be closed. The chunk keeps its place before them.
             closed_count = min(closed_count, index)
@@ -242,23 +199,23 @@ class _SentenceUpdate:
     def _resegment(self, speaker: str, changed: int) -> None:
         """Segment a speaker again, from the last boundary that the chunk at index `changed` can't have moved."""
         speaker_state = self.speakers[speaker]
-        spoken = _spoken(speaker_state.chunks)
-        changed = len(_spoken(speaker_state.chunks[:changed]))
-        index = {chunk.ordinal: i for i, chunk in enumerate(spoken)}
+        present = without_retracted(speaker_state.chunks)
+        changed = len(without_retracted(speaker_state.chunks[:changed]))
+        index = {chunk.ordinal: i for i, chunk in enumerate(present)}
         kept, position = len(speaker_state.sentences), speaker_state.position
         while kept > 0:
             segment = speaker_state.sentences[kept - 1].segment
             last = index.get(segment.end_chunk_ordinal, changed)
             # The boundary depends on the word after it, so that word must precede the change, too.
             if segment.is_final and (
-                last < changed - 1 or (last == changed - 1 and segment.end_offset < len(spoken[last].text))
+                last < changed - 1 or (last == changed - 1 and segment.end_offset < len(present[last].text))
             ):
-                position = position_after(segment, spoken, speaker_state.position)
+                position = position_after(segment, present, speaker_state.position)
                 break
             kept -= 1
         previous = {sentence.segment.id: sentence for sentence in speaker_state.sentences[kept:]}
         sentences = list(speaker_state.sentences[:kept])
-        for segment in segment_speech(spoken[index.get(position.chunk_ordinal, 0) :], position, self.language):
+        for segment in segment_speech(present[index.get(position.chunk_ordinal, 0) :], position, self.language):
             sentence = previous.pop(segment.id, None) or self._restore_detached(segment.id, speaker)
             at = self.update.at
             sentences.append(SentenceState(segment, at, at) if sentence is None else sentence.with_segment(segment, at))
@@ -320,7 +277,7 @@ class _SentenceUpdate:
     def _is_replacement_pending(self, detached: DetachedSentence) -> bool:
         """Return whether the sentence that contains a detached sentence's words now is not emitted yet."""
         speaker_state = self.speakers[detached.speaker_key]
-        index = {chunk.ordinal: i for i, chunk in enumerate(_spoken(speaker_state.chunks))}
+        index = {chunk.ordinal: i for i, chunk in enumerate(without_retracted(speaker_state.chunks))}
         if detached.sentence.segment.chunk_ordinal not in index:
             return False
         began = (index[detached.sentence.segment.chunk_ordinal], detached.sentence.segment.index_in_chunk)
@@ -356,7 +313,7 @@ class _SentenceUpdate:
                 for chunk in speaker_state.chunks
                 if chunk.text or chunk.chunk_id not in closed
             )
-            released = self.speakers[speaker] = _drop_finished(speaker_state._replace(chunks=chunks))
+            released = self.speakers[speaker] = drop_finished(speaker_state._replace(chunks=chunks))
             kept_ordinals.update(chunk.ordinal for chunk in released.chunks)
         self.detached = {
             sentence_id: detached
@@ -369,35 +326,5 @@ def _index_of(chunks: Sequence[ChunkState], n: int) -> int | None:
     return next((i for i in range(len(chunks) - 1, -1, -1) if chunks[i].ordinal == n), None)
 
 
-def _spoken(chunks: Sequence[ChunkState]) -> Sequence[ChunkState]:
-    """Return the chunks that aren't retracted."""
-    return [chunk for chunk in chunks if chunk.text]
-
-
-def _closed_count(chunks: Sequence[ChunkState]) -> int:
-    """Return the number of closed chunks before the first open one. New chunks are never inserted before those."""
-    return next((i for i, chunk in enumerate(chunks) if not chunk.is_closed), len(chunks))
-
-
 def _without_index(chunks: tuple[ChunkState, ...], index: int) -> tuple[ChunkState, ...]:
     return (*chunks[:index], *chunks[index + 1 :])
-
-
-def _drop_finished(speaker_state: SpeakerState) -> SpeakerState:
-    """Drop a speaker's finished and final sentences, and the chunks that contain no other sentence."""
-    index = {chunk.ordinal: i for i, chunk in enumerate(speaker_state.chunks)}
-    closed = _closed_count(speaker_state.chunks)
-    release = 0
-    for i, (sentence, following) in enumerate(pairwise(speaker_state.sentences)):
-        if not sentence.is_finished or index[following.segment.chunk_ordinal] >= closed:
-            break
-        if sentence.segment.is_final:
-            release = i + 1
-    if release == 0:
-        return speaker_state
-    spoken = _spoken(speaker_state.chunks)
-    position = position_after(speaker_state.sentences[release - 1].segment, spoken, speaker_state.position)
-    sentences = speaker_state.sentences[release:]
-    return speaker_state._replace(
-        chunks=speaker_state.chunks[index[sentences[0].segment.chunk_ordinal] :], position=position, sentences=sentences
-    )

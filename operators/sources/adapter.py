@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from operators.entries import Chunk
+from operators.entries import Chunk, SpeakerRenamed
 from operators.fields import EpochMs, Name, SpeakerLabel, StrictModel, to_invalid_input_error
 
 
@@ -52,6 +52,8 @@ class SourceAdapter(Generic[StateT]):
         initial_state: the state of a new session. A state is a small frozen model that is stored as JSON.
         step: `step(state, message, context)` returns the next state and the message's chunks. A message without
             transcript has no chunks. It raises InvalidInputError if a field of the message is invalid.
+        find_renames: `find_renames(state, message, context)` returns the renames of speakers who had only a label, and whose
+            name a message without transcript brings. It is called before `step`, and raises the same error.
         read_meeting_id: returns the source's own id of the message's meeting, or None.
         read_delivery_id: returns the source's own id of the message, or None. A repeated delivery has the same id.
         is_end: returns whether a message ends the meeting.
@@ -61,6 +63,9 @@ class SourceAdapter(Generic[StateT]):
     title: str
     initial_state: StateT
     step: Callable[[StateT, Mapping[str, Any], AdapterContext], tuple[StateT, list[Chunk]]]
+    find_renames: Callable[[StateT, Mapping[str, Any], AdapterContext], list[SpeakerRenamed]] = (
+        lambda state, message, context: []
+    )
     read_meeting_id: Callable[[Mapping[str, Any]], str | None] = lambda message: None
     read_delivery_id: Callable[[Mapping[str, Any]], str | None] = lambda message: None
     is_end: Callable[[Mapping[str, Any]], bool] = lambda message: False

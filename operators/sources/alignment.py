@@ -1,21 +1,32 @@
 """Alignment of a source's transcript with the chunks that came live, so that a gap is filled and nothing stands twice.
 
 A source gives its transcript in sentences, which need not have the limits of its live chunks. Chunks and sentences of one
-speaker that overlap in time are compared as a group. A group that still accepts revisions gets the transcript's text. To any
-other group only the words are added that it lacks, found by a longest common subsequence of words (difflib).
+speaker that overlap in time are compared as a group, by a longest common subsequence of words (difflib). Chunks that accept
+revisions get the transcript's words for theirs. Words that no chunk has become new chunks, so each live chunk keeps its limits.
+A later revision of a live chunk takes its words out of those new chunks.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from operators.characters import is_blank
 from operators.entries import Chunk
-from operators.fields import MAX_NAME_CHARS
+from operators.sources.chunk_words import (
+    ComparableWord,
+    comparable_texts,
+    comparable_words,
+    compare_words,
+    cut_pieces,
+    middle_time,
+    remove_parts,
+    retract_chunk,
+    split_parts,
+)
 
 SAME_START_S = 0.05
 """Maximum difference of two starts of the same chunk, in seconds: sources round them."""
@@ -23,8 +34,8 @@ OVERLAP_S = 0.05
 """Minimum overlap in seconds of a chunk and a sentence of the same group. Neighbours that only touch are different speech."""
 SAME_WORDS_SHARE = 0.6
 """Minimum share of a sentence's words in other speakers' chunks at its time, to be a correction of the speaker."""
-
-_NON_WORD_CHARACTERS = re.compile(r"[\W_]+")
+GROWTH_S = 2.0
+"""Seconds around a revised chunk in which its new text may take words out of added chunks. Times of words are estimates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +46,13 @@ class KnownChunk:
         chunk: its latest revision.
         is_open: whether it accepts revisions.
         is_newer: whether it changed after the transcript was requested, so that the transcript may have an older text.
+        is_added: whether it was added from a transcript. Otherwise it came live.
     """
 
     chunk: Chunk
     is_open: bool
     is_newer: bool = False
+    is_added: bool = False
 
 
 @dataclass(slots=True)
@@ -68,21 +81,78 @@ def align_transcript(known: Sequence[KnownChunk], sentences: Sequence[Chunk], fr
     compared = [item for item in present if item.chunk.end >= from_s]
     spoken = [sentence for sentence in spoken if sentence.end >= from_s]
     corrections, spoken = _correct_speakers(compared, spoken)
-    closed_until: dict[tuple[str, str | None], float] = {}
-    for item in present:
-        if not item.is_open:
-            key = _speaker(item.chunk)
-            closed_until[key] = max(closed_until.get(key, 0.0), item.chunk.start)
-    used_ids = {item.chunk.chunk_id for item in known}
     changes = list(corrections)
     for group in _groups(compared, spoken):
         changes += _align_group(group)
-    result: list[Chunk] = []
+    return sorted(_mark_late(changes, known), key=lambda chunk: chunk.start)
+
+
+def align_revision(known: Sequence[KnownChunk], revision: Chunk) -> list[Chunk]:
+    """Find the changes of added chunks that a live chunk's revision brings, so that no word stands twice.
+
+    Args:
+        known: all chunks in the log. Retracted ones have an empty text.
+        revision: a new or revised chunk of the live stream.
+
+    Returns:
+        The changes to append with the revision: added chunks without the words that the revision has.
+    """
+    own = [item for item in known if _speaker(item.chunk) == _speaker(revision) and not is_blank(item.chunk.text)]
+    added = [item.chunk for item in own if item.is_added and item.is_open and item.chunk.chunk_id != revision.chunk_id]
+    before = next((item.chunk for item in own if item.chunk.chunk_id == revision.chunk_id), None)
+    live = [item.chunk.start for item in own if not item.is_added and item.chunk.chunk_id != revision.chunk_id]
+    from_s = max([revision.start - GROWTH_S, *(start for start in live if start <= revision.start)])
+    until_s = min([revision.end + GROWTH_S, *(start for start in live if start > revision.start)])
+    near = [chunk for chunk in added if chunk.end > from_s and chunk.start < until_s]
+    if not near:
+        return []
+    near.sort(key=lambda chunk: chunk.start)
+    removed: dict[int, set[int]] = {}
+    for word in _words_of_revision(near, before, revision, from_s, until_s):
+        removed.setdefault(word.owner, set()).add(word.part)
+    changes = [part for owner, indexes in removed.items() for part in remove_parts(near[owner], indexes)]
+    return list(_mark_late(changes, known))
+
+
+def _words_of_revision(
+    added: Sequence[Chunk], before: Chunk | None, revision: Chunk, from_s: float, until_s: float
+) -> Iterator[ComparableWord]:
+    """Yield the words of added chunks that a revision has, or that it replaces by others."""
+    own = [] if before is None else [ComparableWord(-1, word.part, word.text) for word in comparable_words([before])]
+    around = [word for word in comparable_words(added) if from_s <= middle_time(added[word.owner], word.part) < until_s]
+    earlier = [word for word in around if added[word.owner].start < revision.start]
+    # A chunk that was unknown may stand within an added one.
+    there = [*earlier, *own, *(word for word in around if added[word.owner].start >= revision.start)]
+    said = comparable_texts(revision.text)
+    blocks = SequenceMatcher(None, [word.text for word in there], said, autojunk=False).get_matching_blocks()
+    matched = {place for block in blocks for place in range(block.a, block.a + block.size)}
+    region = sorted({*matched, *range(len(earlier), len(earlier) + len(own))})
+    taken = set(range(region[0], region[-1] + 1)) if region else set[int]()
+    # What the revision has beyond its former words and those that it shares replaces words at its time.
+    new_count = len(said) - len(matched) - sum(there[place].owner < 0 for place in taken - matched)
+    middle = (revision.start + revision.end) / 2
+    distances = {
+        place: abs(middle_time(added[word.owner], word.part) - middle)
+        for place, word in enumerate(there)
+        if place not in taken
+    }
+    replaced = [place for place, distance in distances.items() if distance < (revision.end - revision.start) / 2]
+    taken.update(sorted(replaced, key=distances.__getitem__)[: max(0, new_count)])
+    yield from (there[place] for place in sorted(taken) if there[place].owner >= 0)
+
+
+def _mark_late(changes: Iterable[Chunk], known: Sequence[KnownChunk]) -> Iterator[Chunk]:
+    """Mark the new chunks as resubmitted that the log would refuse as late."""
+    closed_until: dict[tuple[str, str | None], float] = {}
+    for item in known:
+        if not item.is_open and not is_blank(item.chunk.text):
+            key = _speaker(item.chunk)
+            closed_until[key] = max(closed_until.get(key, 0.0), item.chunk.start)
+    used_ids = {item.chunk.chunk_id for item in known}
     for chunk in changes:
         is_new = chunk.chunk_id not in used_ids
         late = is_new and chunk.start <= closed_until.get(_speaker(chunk), -1.0)
-        result.append(chunk.model_copy(update={"resubmitted": True}) if late else chunk)
-    return sorted(result, key=lambda chunk: chunk.start)
+        yield chunk.model_copy(update={"resubmitted": True}) if late else chunk
 
 
 def _first_pause(from_s: float, speech: Iterable[Chunk]) -> float:
@@ -96,11 +166,6 @@ def _first_pause(from_s: float, speech: Iterable[Chunk]) -> float:
 
 def _speaker(chunk: Chunk) -> tuple[str, str | None]:
     return chunk.speaker, chunk.speaker_id
-
-
-def _words(text: str) -> list[str]:
-    """Return a text's words for comparison, without case and punctuation."""
-    return [word for word in (_NON_WORD_CHARACTERS.sub("", part) for part in text.casefold().split()) if word]
 
 
 def _overlaps(a: Chunk, b: Chunk) -> bool:
@@ -130,13 +195,13 @@ def _correct_speakers(known: Sequence[KnownChunk], sentences: Sequence[Chunk]) -
             # A chunk whose own speaker has a sentence there belongs to that sentence.
             if not any(_speaker(other) == _speaker(item.chunk) and _overlaps(other, item.chunk) for other in sentences)
         ]
-        words = _words(sentence.text)
-        there = _words(" ".join(item.chunk.text for item in claimed))
+        words = comparable_texts(sentence.text)
+        there = comparable_texts(" ".join(item.chunk.text for item in claimed))
         matches = SequenceMatcher(None, there, words, autojunk=False).get_matching_blocks()
         if own or not words or sum(match.size for match in matches) < SAME_WORDS_SHARE * len(words):
             remaining.append(sentence)
         elif all(item.is_open and not item.is_newer for item in claimed):
-            corrections += _rewrite(_Group(claimed, [sentence]))
+            corrections += _revise(_Group(claimed, [sentence]))
     return corrections, remaining
 
 
@@ -169,94 +234,92 @@ def _chunk_of(item: KnownChunk | Chunk) -> Chunk:
 def _align_group(group: _Group) -> list[Chunk]:
     if not group.known:
         return group.sentences
-    if any(item.is_newer for item in group.known):
-        newer = [item.chunk for item in group.known if item.is_newer]
-        group.sentences = [s for s in group.sentences if not any(_has_same_start(s, chunk) for chunk in newer)]
-        return _add_missing(group)
-    if all(item.is_open for item in group.known):
-        return _rewrite(group)
+    newer = [item.chunk for item in group.known if item.is_newer]
+    # A sentence that is no longer than a newer chunk has an older text of it.
+    group.sentences = [
+        sentence
+        for sentence in group.sentences
+        if not any(_has_same_start(sentence, chunk) and sentence.end <= chunk.end + SAME_START_S for chunk in newer)
+    ]
+    if not newer and all(item.is_open for item in group.known) and not _is_simultaneous(group):
+        return _revise(group)
     return _add_missing(group)
 
 
-def _rewrite(group: _Group) -> list[Chunk]:
-    """Give a group's open chunks the transcript's text: revise them in their order, add what is left, retract the rest."""
-    unassigned = list(group.known)
-    pairs: list[tuple[KnownChunk | None, Chunk]] = []
-    for sentence in group.sentences:
-        same = next((item for item in unassigned if _has_same_start(item.chunk, sentence)), None)
-        if same is not None:
-            unassigned.remove(same)
-        pairs.append((same, sentence))
+def _is_simultaneous(group: _Group) -> bool:
+    """Return whether live chunks or sentences of a group overlap. Then the order of their words is uncertain."""
+    for chunks in ([item.chunk for item in group.known], group.sentences):
+        ordered = sorted(chunks, key=lambda chunk: chunk.start)
+        if any(chunk.end - following.start > OVERLAP_S for chunk, following in pairwise(ordered)):
+            return True
+    return False
+
+
+def _revise(group: _Group) -> list[Chunk]:
+    """Give each open chunk of a group the transcript's words for its own, and add the words that no chunk has."""
+    known = sorted((item.chunk for item in group.known), key=lambda chunk: chunk.start)
+    there, words = list(comparable_words(known)), list(comparable_words(group.sentences))
+    parts = [split_parts(sentence.text) for sentence in group.sentences]
+    own: dict[int, list[ComparableWord]] = {}
+    missing: dict[tuple[int, int], list[int]] = {}
+    for operation, i, i_end, j, j_end in compare_words(there, words):
+        if operation == "delete":
+            continue
+        # Words at the edge of a chunk may be those of a live chunk that is still to come.
+        is_within = 0 < i_end < len(there) and there[i_end - 1].owner == there[i_end].owner
+        for place, word in enumerate(words[j:j_end], i):
+            if place < i_end or is_within:
+                own.setdefault(there[min(place, i_end - 1)].owner, []).append(word)
+            else:
+                missing.setdefault((word.owner, i_end), []).append(word.part)
     changes: list[Chunk] = []
-    for known, sentence in pairs:
-        if known is None and unassigned:
-            known = unassigned.pop(0)
-        if known is None:
-            changes.append(sentence)
-        elif (known.chunk.text, _speaker(known.chunk)) != (sentence.text, _speaker(sentence)):
-            changes.append(sentence.model_copy(update={"chunk_id": known.chunk.chunk_id}))
-    return changes + [item.chunk.model_copy(update={"text": "", "is_final": True}) for item in unassigned]
+    for number, chunk in enumerate(known):
+        if number not in own:
+            changes.append(retract_chunk(chunk))
+            continue
+        text = " ".join(parts[word.owner][word.part] for word in own[number])
+        sentence = group.sentences[own[number][0].owner]
+        if (text, _speaker(sentence)) != (chunk.text, _speaker(chunk)):
+            update = {"text": text, "speaker": sentence.speaker, "speaker_id": sentence.speaker_id}
+            changes.append(chunk.model_copy(update=update))
+    for (number, place), indexes in missing.items():
+        after = known[there[place - 1].owner].start if place else None
+        before = known[there[place].owner].start if place < len(there) else None
+        changes += [_put_between(part, after, before) for part in cut_pieces(group.sentences[number], indexes)]
+    return changes
+
+
+def _put_between(chunk: Chunk, after: float | None, before: float | None) -> Chunk:
+    """Return an added chunk with a start between those of its neighbours. Its own is an estimate."""
+    start = chunk.start
+    if before is not None and start >= before:
+        start = max(0.0, round(before - 0.001, 3))
+    if after is not None and start <= after:
+        start = round(after + 0.001, 3)
+    return chunk if start == chunk.start else chunk.model_copy(update={"start": start, "end": max(start, chunk.end)})
 
 
 def _add_missing(group: _Group) -> list[Chunk]:
     """Return chunks with the transcript's words that a group's chunks lack."""
-    there = _words(" ".join(item.chunk.text for item in sorted(group.known, key=lambda item: item.chunk.start)))
-    places = list(_places(group.sentences))
-    words = [word for _, _, word in places]
-    operations = SequenceMatcher(None, there, words, autojunk=False).get_opcodes()
+    there = list(comparable_words(sorted((item.chunk for item in group.known), key=lambda chunk: chunk.start)))
+    words = list(comparable_words(group.sentences))
+    operations = compare_words(there, words)
     # Speech that overlaps may stand in another order. Then a word has a partner in another place, and isn't missing.
     unmatched = Counter(
-        word for operation, i, i_end, _, _ in operations if operation != "equal" for word in there[i:i_end]
+        word.text for operation, i, i_end, _, _ in operations if operation != "equal" for word in there[i:i_end]
     )
     missing: dict[tuple[int, int], list[int]] = {}
     for operation, i, i_end, j, j_end in operations:
         if operation not in ("insert", "replace"):
             continue
-        without_partner: list[tuple[int, int]] = []
-        for sentence, index, word in places[j:j_end]:
-            if unmatched[word]:
-                unmatched[word] -= 1
+        without_partner: list[ComparableWord] = []
+        for word in words[j:j_end]:
+            if unmatched[word.text]:
+                unmatched[word.text] -= 1
             else:
-                without_partner.append((sentence, index))
+                without_partner.append(word)
         # Words that the transcript has otherwise stay as they are, because they can't be revised any more.
         replaced_count = i_end - i - (j_end - j - len(without_partner))
-        for sentence, index in without_partner[max(0, replaced_count) :]:
-            missing.setdefault((sentence, j), []).append(index)
-    return [part for (sentence, _), indexes in missing.items() for part in _cut(group.sentences[sentence], indexes)]
-
-
-def _places(sentences: Iterable[Chunk]) -> Iterator[tuple[int, int, str]]:
-    """Yield each comparable word with the indexes of its sentence and of its place between white space there."""
-    for number, sentence in enumerate(sentences):
-        for index, part in enumerate(sentence.text.split()):
-            if word := _NON_WORD_CHARACTERS.sub("", part.casefold()):
-                yield number, index, word
-
-
-def _cut(sentence: Chunk, indexes: Sequence[int]) -> Iterator[Chunk]:
-    """Yield the parts of a sentence that consist of some of its words. Times are in proportion to the words."""
-    parts = sentence.text.split()
-    length = sentence.end - sentence.start
-    for first, last in _runs(indexes):
-        if (first, last) == (0, len(parts)):
-            yield sentence
-            continue
-        yield sentence.model_copy(
-            update={
-                "chunk_id": f"{sentence.chunk_id[: MAX_NAME_CHARS - 8]} {first}",
-                "text": " ".join(parts[first:last]),
-                "start": round(sentence.start + length * first / len(parts), 3),
-                "end": round(sentence.start + length * last / len(parts), 3),
-            }
-        )
-
-
-def _runs(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first index and the index after the last one of each run of successive indexes."""
-    first = previous = indexes[0]
-    for index in indexes[1:]:
-        if index != previous + 1:
-            yield first, previous + 1
-            first = index
-        previous = index
-    yield first, previous + 1
+        for word in without_partner[max(0, replaced_count) :]:
+            missing.setdefault((word.owner, j), []).append(word.part)
+    return [part for (number, _), indexes in missing.items() for part in cut_pieces(group.sentences[number], indexes)]

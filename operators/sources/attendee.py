@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from operators.entries import Chunk
+from operators.entries import Chunk, SpeakerRenamed
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
-from operators.sources.speaker_labels import record_name
+from operators.sources.speaker_labels import find_rename, record_name
 from operators.sources.speech import Identifier, Piece, SourceText, SpeechState, build_chunks
 from operators.sources.times import SourceTime, is_epoch_ms
 
 SOURCE = "attendee"
+_PARTICIPANT_TRIGGER = "participant_events.join_leave"
 _END_STATES = ("ended", "fatal_error", "data_deleted")
 _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 
@@ -48,7 +49,7 @@ class _ParticipantEvent(SourceMessage):
 
 def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> tuple[SpeechState, list[Chunk]]:
     trigger = message.get("trigger")
-    if trigger == "participant_events.join_leave":
+    if trigger == _PARTICIPANT_TRIGGER:
         participant = parse_message(_ParticipantEvent, message).data
         labels = record_name(state.labels, participant.participant_uuid, participant.participant_name)
         return state.model_copy(update={"labels": labels}), []
@@ -65,6 +66,13 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
     piece = Piece(text.strip(), start, end, utterance.speaker_uuid, utterance.speaker_name)
     times, labels, chunks = build_chunks(state, [piece], context, source=SOURCE, stream="", is_final=True)
     return state.model_copy(update={"times": times, "labels": labels}), chunks
+
+
+def _find_renames(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> list[SpeakerRenamed]:
+    if message.get("trigger") != _PARTICIPANT_TRIGGER:
+        return []
+    participant = parse_message(_ParticipantEvent, message).data
+    return find_rename(state.labels, participant.participant_uuid, participant.participant_name, context)
 
 
 def _read_identifier(message: Mapping[str, Any], field: str) -> str | None:
@@ -88,6 +96,7 @@ ADAPTER = SourceAdapter(
     title="Attendee",
     initial_state=SpeechState(),
     step=_step,
+    find_renames=_find_renames,
     read_meeting_id=lambda message: _read_identifier(message, "bot_id"),
     read_delivery_id=lambda message: _read_identifier(message, "idempotency_key"),
     is_end=_is_end,

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from operators.entries import Chunk
+from operators.entries import Chunk, SpeakerRenamed
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
-from operators.sources.speaker_labels import record_name
+from operators.sources.speaker_labels import find_rename, record_name
 from operators.sources.speech import (
     Identifier,
     OptionalLanguage,
@@ -28,6 +28,7 @@ from operators.sources.times import SourceTime
 SOURCE = "recall"
 _UNKNOWN_PARTICIPANT = "unknown"
 """Speaker id of speech before the bot knows who speaks."""
+_PARTICIPANT_EVENTS = ("participant_events.join", "participant_events.update")
 _END_EVENTS = ("bot.done", "bot.fatal")
 
 
@@ -87,7 +88,7 @@ class _BotEvent(SourceMessage):
 
 def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> tuple[SpeechState, list[Chunk]]:
     event = message.get("event")
-    if event in ("participant_events.join", "participant_events.update"):
+    if event in _PARTICIPANT_EVENTS:
         participant = parse_message(_ParticipantEvent, message).data.data.participant
         if participant.id is None:
             return state, []
@@ -126,6 +127,13 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
     )
 
 
+def _find_renames(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> list[SpeakerRenamed]:
+    if message.get("event") not in _PARTICIPANT_EVENTS:
+        return []
+    participant = parse_message(_ParticipantEvent, message).data.data.participant
+    return [] if participant.id is None else find_rename(state.labels, participant.id, participant.name, context)
+
+
 def _read_meeting_id(message: Mapping[str, Any]) -> str | None:
     try:
         return _BotEvent.model_validate(message).data.bot.id
@@ -138,6 +146,7 @@ ADAPTER = SourceAdapter(
     title="Recall.ai",
     initial_state=SpeechState(),
     step=_step,
+    find_renames=_find_renames,
     read_meeting_id=_read_meeting_id,
     is_end=lambda message: message.get("event") in _END_EVENTS,
 )

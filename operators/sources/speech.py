@@ -13,7 +13,7 @@ from operators.errors import InvalidInputError
 from operators.fields import MAX_CHUNK_CHARS, MAX_NAME_CHARS, Name, StrictModel, normalize_language_tag
 from operators.sentences.boundaries import join_text
 from operators.sources.adapter import AdapterContext, build_chunk
-from operators.sources.speaker_labels import SpeakerLabels, label_speaker
+from operators.sources.speaker_labels import SpeakerLabels, label_speaker, session_speaker_id
 from operators.sources.times import StreamTimes, convert_times, is_absolute
 from operators.sources.utterances import OpenUtterances, apply_finals, replace_interims
 
@@ -163,9 +163,7 @@ def build_chunks(
             build_chunk(
                 chunk_id=chunk_id or own_id,
                 speaker=label,
-                speaker_id=piece.speaker_id
-                if context.session == "default"
-                else f"{context.session}/{piece.speaker_id}",
+                speaker_id=session_speaker_id(piece.speaker_id, context),
                 text=piece.text,
                 start=start,
                 end=end,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from operators.entries import SpeakerRenamed
 from operators.errors import InvalidInputError, NotFoundError
@@ -36,6 +37,13 @@ class RenameSpeakerRequest(StrictModel):
     speaker: SpeakerLabel
     speaker_id: SpeakerLabel | None = None
     name: SpeakerLabel
+
+    @field_validator("name")
+    @classmethod
+    def _refuse_control_characters(cls, name: str) -> str:
+        if any(unicodedata.category(character) == "Cc" for character in name):
+            raise ValueError("must not contain control characters")
+        return name
 
 
 class RenameSpeakerResult(BaseModel):

@@ -21,7 +21,6 @@ from operators.webhooks.event_types import (
     SUBSCRIBABLE_EVENT_TYPES,
     EventTypes,
     SubscribableEventType,
-    WebhookEventType,
 )
 from operators.webhooks.signature import SECRET_BYTES, format_secret
 from operators.webhooks.webhook_url import MAX_URL_CHARS, PRIVATE_SETTING, host_and_port, normalize_webhook_url
@@ -29,7 +28,7 @@ from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.problems import problem_responses
 from storage.encryption import SecretCipher
 from storage.postgres import webhook_deliveries, webhook_endpoints
-from storage.postgres.webhook_deliveries import DeliveryStatus
+from storage.postgres.webhook_deliveries import EXAMPLE_DELIVERY, Delivery, DeliveryStatus
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
@@ -49,22 +48,6 @@ _EXAMPLE: JsonDict = {
     "disabled_reason": None,
     "previous_secret_expires_at": None,
     "created_at": "2026-11-30T09:00:00Z",
-}
-_EXAMPLE_DELIVERY: JsonDict = {
-    "id": 17,
-    "event_id": "msg_0198c5f07d1e7a2b8c3d4e5f60718293_42",
-    "event_type": "caption.updated",
-    "meeting_id": _EXAMPLE_ID,
-    "seq": 42,
-    "status": "pending",
-    "attempts": 2,
-    "due_at": "2026-11-30T09:05:06Z",
-    "response_code": 503,
-    "reason": "HTTP 503 Service Unavailable",
-    "created_at": "2026-11-30T09:00:00Z",
-    "queued_at": "2026-11-30T09:00:00Z",
-    "attempted_at": "2026-11-30T09:00:06Z",
-    "ended_at": None,
 }
 
 
@@ -138,44 +121,10 @@ class WebhookList(BaseModel):
     webhooks: list[Webhook]
 
 
-class Delivery(BaseModel):
-    """A delivery of an event to a webhook endpoint.
-
-    Attributes:
-        event_id: the header `webhook-id`, the same at each attempt and after a replay.
-        meeting_id: the event's meeting; null for a test.
-        seq: the event's number in its meeting, as in the stream of live events; null for a test.
-        attempts: attempts since it was created or last replayed.
-        due_at: when it is attempted next; null if it ended, or waits for its turn.
-        response_code: HTTP status of the last answer; null if there was none.
-        reason: why the last attempt failed.
-        queued_at: when it was created or last replayed.
-        attempted_at: when the last attempt began.
-        ended_at: when it was accepted or failed.
-    """
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_DELIVERY]})
-
-    id: int
-    event_id: str
-    event_type: WebhookEventType
-    meeting_id: UUID | None
-    seq: int | None
-    status: DeliveryStatus
-    attempts: int
-    due_at: datetime | None
-    response_code: int | None
-    reason: str | None
-    created_at: datetime
-    queued_at: datetime
-    attempted_at: datetime | None
-    ended_at: datetime | None
-
-
 class DeliveryPage(BaseModel):
     """Deliveries, newest first. Send `before` to get the next page; it is null on the last page."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"deliveries": [_EXAMPLE_DELIVERY], "before": None}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"deliveries": [EXAMPLE_DELIVERY], "before": None}]})
 
     deliveries: list[Delivery]
     before: int | None
@@ -265,8 +214,7 @@ async def rotate_webhook_secret(webhook_id: UUID, services: ServicesDep) -> Webh
 async def send_webhook_test(webhook_id: UUID, services: ServicesDep) -> Delivery:
     """Send an event `webhook.test` to a webhook. The delivery's status shows the outcome."""
     async with services.database.begin() as conn:
-        delivery = await webhook_deliveries.queue_test(conn, DEFAULT_TEAM_ID, webhook_id, f"msg_{uuid7().hex}")
-    return Delivery.model_validate(delivery, from_attributes=True)
+        return await webhook_deliveries.queue_test(conn, DEFAULT_TEAM_ID, webhook_id, f"msg_{uuid7().hex}")
 
 
 @router.get("/{webhook_id}/deliveries", responses=problem_responses(404))
@@ -289,7 +237,7 @@ async def list_webhook_deliveries(
         )
     page = found[:limit]
     return DeliveryPage(
-        deliveries=[Delivery.model_validate(delivery, from_attributes=True) for delivery in page],
+        deliveries=page,
         before=page[-1].id if len(found) > limit else None,
     )
 
@@ -301,8 +249,7 @@ async def replay_webhook_delivery(webhook_id: UUID, delivery_id: DeliveryId, ser
     It comes before all pending events of its meeting. 409 says why it can't be replayed.
     """
     async with services.database.begin() as conn:
-        delivery = await webhook_deliveries.replay_delivery(conn, DEFAULT_TEAM_ID, webhook_id, delivery_id)
-    return Delivery.model_validate(delivery, from_attributes=True)
+        return await webhook_deliveries.replay_delivery(conn, DEFAULT_TEAM_ID, webhook_id, delivery_id)
 
 
 @router.post("/{webhook_id}/replay", status_code=202, responses=problem_responses(404, 409))

@@ -29,10 +29,12 @@ class AppendedChunk:
     Attributes:
         chunk: its latest revision.
         appended_at_ms: when that was appended (ms since the Unix epoch).
+        is_added: whether it was added from a transcript. Otherwise it came live.
     """
 
     chunk: Chunk
     appended_at_ms: int
+    is_added: bool = False
 
 
 class ConnectorMemory:
@@ -52,7 +54,9 @@ class ConnectorMemory:
         chunks: dict[str, AppendedChunk] = {}
         for chunk_id, content in stored.items():
             value = json.loads(content)
-            chunks[chunk_id] = AppendedChunk(Chunk.model_validate(value["chunk"]), value["at"])
+            chunks[chunk_id] = AppendedChunk(
+                Chunk.model_validate(value["chunk"]), value["at"], value.get("added", False)
+            )
         return chunks
 
     async def load_state(self, session_id: UUID) -> str | None:
@@ -67,16 +71,20 @@ class ConnectorMemory:
         return [NewEvent(event_id, Chunk.model_validate(chunk)) for event_id, chunk in json.loads(stored)]
 
     async def store(
-        self, session_id: UUID, meeting_id: UUID, state: str, events: Sequence[NewEvent], at_ms: int
+        self,
+        session_id: UUID,
+        meeting_id: UUID,
+        state: str,
+        events: Sequence[NewEvent],
+        appended: Sequence[AppendedChunk],
     ) -> None:
         """Store a session's adapter state, and the events that it is about to append.
 
         Args:
             state: the adapter's state as JSON.
-            events: events with chunks.
-            at_ms: the present time (ms since the Unix epoch).
+            events: the events of the chunks.
+            appended: the chunks, with the present time.
         """
-        chunks = [event.payload for event in events if isinstance(event.payload, Chunk)]
         pending = [
             (event.event_id, event.payload.model_dump(mode="json", exclude_none=True))
             for event in events
@@ -85,9 +93,9 @@ class ConnectorMemory:
         key = redis_keys.connector_chunks(str(meeting_id))
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.set(redis_keys.connector_state(str(session_id)), state, ex=RETENTION_S)
-            if chunks:
+            if appended:
                 pipeline.set(redis_keys.connector_pending(str(session_id)), json.dumps(pending), ex=RETENTION_S)
-                pipeline.hset(key, mapping={chunk.chunk_id: _dump(AppendedChunk(chunk, at_ms)) for chunk in chunks})
+                pipeline.hset(key, mapping={item.chunk.chunk_id: _dump(item) for item in appended})
                 pipeline.expire(key, RETENTION_S)
             await pipeline.execute()
 
@@ -98,4 +106,4 @@ class ConnectorMemory:
 
 def _dump(appended: AppendedChunk) -> str:
     chunk = appended.chunk.model_dump(mode="json", exclude_none=True)
-    return json.dumps({"chunk": chunk, "at": appended.appended_at_ms})
+    return json.dumps({"chunk": chunk, "at": appended.appended_at_ms, "added": appended.is_added})

@@ -339,7 +339,14 @@ class MeetingService:
             if info is None and record.status == "paused":
                 await self._log.pause(str(meeting_id))
             if info is not None:
-                await self._log.reseed(str(meeting_id), accepted, record.generation, record.moves, record.lane_id)
+                await self._log.reseed(
+                    str(meeting_id),
+                    accepted,
+                    record.generation,
+                    record.moves,
+                    record.lane_id,
+                    record.speaker_renames,
+                )
             lost_count = accepted - max(record.last_committed, info.last_ordinal if info else 0)
             if lost_count > 0:
                 counters = record.counters | {"lost": record.counters.get("lost", 0) + lost_count}

@@ -1,12 +1,16 @@
-"""The delivery log of webhooks: what became of each event at each endpoint, with replays and tests."""
+"""The delivery log of webhooks: what became of each event at each endpoint, with replays and tests.
+
+The HTTP API describes and returns `Delivery`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,21 +28,42 @@ DeliveryStatus = Literal["pending", "accepted", "failed"]
 """
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRecord:
-    """A delivery of an event to an endpoint.
+EXAMPLE_DELIVERY: JsonDict = {
+    "id": 17,
+    "event_id": "msg_0198c5f07d1e7a2b8c3d4e5f60718293_42",
+    "event_type": "caption.updated",
+    "meeting_id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718293",
+    "seq": 42,
+    "status": "pending",
+    "attempts": 2,
+    "due_at": "2026-11-30T09:05:06Z",
+    "response_code": 503,
+    "reason": "HTTP 503 Service Unavailable",
+    "created_at": "2026-11-30T09:00:00Z",
+    "queued_at": "2026-11-30T09:00:00Z",
+    "attempted_at": "2026-11-30T09:00:06Z",
+    "ended_at": None,
+}
+"""A delivery as the HTTP API describes it."""
+
+
+class Delivery(BaseModel, frozen=True):
+    """A delivery of an event to a webhook endpoint.
 
     Attributes:
         event_id: the header `webhook-id`, the same at each attempt and after a replay.
-        meeting_id, seq: the event's meeting, and its number there; None for a test.
+        meeting_id: the event's meeting; null for a test.
+        seq: the event's number in its meeting, as in the stream of live events; null for a test.
         attempts: attempts since it was created or last replayed.
-        due_at: when it is attempted next; None if it ended, or waits for its turn.
-        response_code: HTTP status of the last answer; None if there was none.
+        due_at: when it is attempted next; null if it ended, or waits for its turn.
+        response_code: HTTP status of the last answer; null if there was none.
         reason: why the last attempt failed.
         queued_at: when it was created or last replayed.
         attempted_at: when the last attempt began.
         ended_at: when it was accepted or failed.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_DELIVERY]})
 
     id: int
     event_id: str
@@ -56,7 +81,7 @@ class DeliveryRecord:
     ended_at: datetime | None
 
 
-_COLUMNS = [webhook_deliveries.c[field.name] for field in fields(DeliveryRecord)]
+_COLUMNS = [webhook_deliveries.c[name] for name in Delivery.model_fields]
 _REPLAY = {
     "status": "pending",
     "attempts": 0,
@@ -79,7 +104,7 @@ async def list_deliveries(
     status: DeliveryStatus | None = None,
     limit: int = 50,
     before: int | None = None,
-) -> list[DeliveryRecord]:
+) -> list[Delivery]:
     """List the deliveries to an endpoint, newest first.
 
     Args:
@@ -97,10 +122,10 @@ async def list_deliveries(
         statement = statement.where(webhook_deliveries.c.status == status)
     if before is not None:
         statement = statement.where(webhook_deliveries.c.id < before)
-    return [DeliveryRecord(**row) for row in (await conn.execute(statement)).mappings()]
+    return [Delivery(**row) for row in (await conn.execute(statement)).mappings()]
 
 
-async def replay_delivery(conn: AsyncConnection, team_id: str, endpoint_id: UUID, delivery_id: int) -> DeliveryRecord:
+async def replay_delivery(conn: AsyncConnection, team_id: str, endpoint_id: UUID, delivery_id: int) -> Delivery:
     """Queue a delivery again that was accepted or failed, before all later ones of its meeting.
 
     Raises:
@@ -115,7 +140,7 @@ async def replay_delivery(conn: AsyncConnection, team_id: str, endpoint_id: UUID
         if (await conn.execute(select(webhook_deliveries.c.id).where(condition))).one_or_none() is None:
             raise NotFoundError(f"the webhook has no delivery {delivery_id}")
         raise ConflictError("pending", "the delivery is pending, so it is attempted without a replay")
-    return DeliveryRecord(**row)
+    return Delivery(**row)
 
 
 async def replay_failed(conn: AsyncConnection, team_id: str, endpoint_id: UUID, since: datetime) -> int:
@@ -134,7 +159,7 @@ async def replay_failed(conn: AsyncConnection, team_id: str, endpoint_id: UUID, 
     return (await conn.execute(statement.values(**_REPLAY))).rowcount
 
 
-async def queue_test(conn: AsyncConnection, team_id: str, endpoint_id: UUID, event_id: str) -> DeliveryRecord:
+async def queue_test(conn: AsyncConnection, team_id: str, endpoint_id: UUID, event_id: str) -> Delivery:
     """Queue a test of an endpoint. It waits for no meeting's events.
 
     Args:
@@ -148,7 +173,7 @@ async def queue_test(conn: AsyncConnection, team_id: str, endpoint_id: UUID, eve
     statement = insert(webhook_deliveries).values(
         team_id=team_id, endpoint_id=endpoint_id, queue_id=endpoint_id, event_id=event_id, event_type=TEST_EVENT_TYPE
     )
-    return DeliveryRecord(**(await conn.execute(statement.returning(*_COLUMNS))).mappings().one())
+    return Delivery(**(await conn.execute(statement.returning(*_COLUMNS))).mappings().one())
 
 
 def _of_endpoint(team_id: str, endpoint_id: UUID) -> ColumnElement[bool]:

@@ -166,7 +166,7 @@ class LogWriter:
             generation,
             began,
             move_count,
-            ",".join(renamed.model_dump_json(exclude_none=True) for renamed in renames),
+            _join_renames(renames),
         ]
         outcome, ordinal, log_id = await self._call_script(self._open_script, meeting_id, arguments)
         return AppendResult(f"started-{generation}", outcome, int(ordinal), log_id)
@@ -259,7 +259,13 @@ class LogWriter:
         )
 
     async def reseed(
-        self, meeting_id: str, min_ordinal: int, generation: int = 1, move_count: int = 0, lane_id: str = ""
+        self,
+        meeting_id: str,
+        min_ordinal: int,
+        generation: int = 1,
+        move_count: int = 0,
+        lane_id: str = "",
+        renames: Sequence[SpeakerRenamed] = (),
     ) -> int:
         """Raise a meeting's last ordinal, generation and number of moves to at least these, so that none is used twice.
 
@@ -269,6 +275,7 @@ class LogWriter:
             generation: lower bound of the generation.
             move_count: lower bound of the number of moves.
             lane_id: the meeting's lane after `move_count` moves; it continues there if Redis has lost some of them.
+            renames: the renames of speakers that are known, in order; they are restored if Redis has lost some of them.
 
         Returns:
             The difference by which the last ordinal was raised.
@@ -277,7 +284,10 @@ class LogWriter:
             NotFoundError, UnavailableError: as `append`.
         """
         raised = await self._call_script(
-            self._reseed_script, meeting_id, [min_ordinal, generation, move_count, lane_id], without_header=True
+            self._reseed_script,
+            meeting_id,
+            [min_ordinal, generation, move_count, lane_id, _join_renames(renames)],
+            without_header=True,
         )
         if raised is None:
             raise NotFoundError(f"the log knows no meeting {meeting_id}")
@@ -310,6 +320,11 @@ class LogWriter:
             if not str(error).startswith("MISCONF"):
                 raise
             raise _to_unavailable(error) from error
+
+
+def _join_renames(renames: Sequence[SpeakerRenamed]) -> str:
+    """Return renames as the scripts take them: JSON objects, separated by commas."""
+    return ",".join(renamed.model_dump_json(exclude_none=True) for renamed in renames)
 
 
 def _event_arguments(index: int, event: NewEvent) -> list[str | int]:

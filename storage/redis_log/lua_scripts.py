@@ -199,8 +199,8 @@ end
 return status
 """
 
-# Arguments: the minimum ordinal, generation and moves, and the lane after that number of moves. Returns the difference by
-# which the ordinal was raised, or false for an unknown meeting.
+# Arguments: the minimum ordinal, generation and moves, the lane after that number of moves, and the least renames of speakers.
+# Returns the difference by which the ordinal was raised, or false for an unknown meeting.
 RESEED = """
 local n = redis.call('HGET', KEYS[1], 'n')
 if not n then
@@ -211,6 +211,13 @@ if tonumber(redis.call('HGET', KEYS[1], 'generation') or '0') < tonumber(ARGV[2]
 end
 if tonumber(redis.call('HGET', KEYS[1], 'moves') or '0') < tonumber(ARGV[3]) then
   redis.call('HSET', KEYS[1], 'moves', ARGV[3], 'lane', ARGV[4])
+end
+local function count(renames)
+  return #cjson.decode('[' .. renames .. ']')
+end
+-- Renames are only added, so fewer are older ones.
+if count(redis.call('HGET', KEYS[1], 'renames') or '') < count(ARGV[5]) then
+  redis.call('HSET', KEYS[1], 'renames', ARGV[5])
 end
 local short = tonumber(ARGV[1]) - tonumber(n)
 if short <= 0 then

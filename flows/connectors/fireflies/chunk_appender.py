@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections import ChainMap, Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 import redis
@@ -20,7 +20,7 @@ from uuid6 import uuid7
 from operators.entries import Chunk
 from operators.errors import NotFoundError, ParleyError
 from operators.fields import MAX_NAME_CHARS
-from operators.sources.alignment import KnownChunk, align_transcript
+from operators.sources.alignment import KnownChunk, align_revision, align_transcript
 from storage.ingest.connector_memory import AppendedChunk, ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import transcript_queries
@@ -75,6 +75,7 @@ class ChunkAppender:
         self._record, self._database, self._meetings, self._memory = record, database, meetings, memory
         self._counters, self._on_problem = counters, on_problem
         self._chunks: dict[str, AppendedChunk] = {}
+        self._last_added_at_ms = 0
         self.lock = asyncio.Lock()
 
     async def restore(self) -> str | None:
@@ -84,7 +85,7 @@ class ChunkAppender:
             The adapter's state as JSON, or None.
         """
         state = await self.retry(lambda: self._memory.load_state(self._record.id))
-        self._chunks = await self.retry(lambda: self._memory.load_chunks(self._record.meeting_id))
+        self._remember(await self.retry(lambda: self._memory.load_chunks(self._record.meeting_id)))
         if not self._chunks:
             await self.retry(self._load_sentences)
         if pending := await self.retry(lambda: self._memory.load_pending(self._record.id)):
@@ -104,14 +105,14 @@ class ChunkAppender:
                 start=sentence.start,
                 end=sentence.end,
             )
-            self._chunks[chunk.chunk_id] = AppendedChunk(chunk, 0)
+            self._chunks[chunk.chunk_id] = AppendedChunk(chunk, 0, is_added=True)
 
     def speech_end(self) -> float:
         """Return the end of the latest speech, in seconds from the meeting's start."""
         return max((item.chunk.end for item in self._chunks.values()), default=0.0)
 
     async def append(self, chunks: Sequence[Chunk], state: str) -> None:
-        """Append the chunks that differ from their latest revision.
+        """Append the live chunks that differ from their latest revision. What a transcript added makes room for them.
 
         Args:
             chunks: the chunks, in order.
@@ -121,7 +122,16 @@ class ChunkAppender:
             SessionOverError: the meeting is over.
         """
         async with self.lock:
-            await self._append_changed(chunks, state)
+            at_ms = round(time.time() * 1000)
+            appended: list[AppendedChunk] = []
+            latest = ChainMap[str, AppendedChunk]({}, self._chunks)
+            for chunk in chunks:
+                if self._is_repeat(chunk, latest):
+                    continue
+                changes = [*self._make_room(chunk, latest, at_ms), AppendedChunk(chunk, at_ms)]
+                appended += changes
+                latest.update({change.chunk.chunk_id: change for change in changes})
+            await self._store_and_append(appended, state)
 
     async def align(self, sentences: Sequence[Chunk], from_s: float, requested_at_ms: int, state: str) -> int:
         """Compare a transcript with the chunks, and append what is missing.
@@ -139,35 +149,45 @@ class ChunkAppender:
             SessionOverError: the meeting is over.
         """
         async with self.lock:
-            known = [
-                KnownChunk(
-                    item.chunk,
-                    is_open=item.appended_at_ms > requested_at_ms - OPEN_MS,
-                    is_newer=item.appended_at_ms >= requested_at_ms,
-                )
-                for item in self._chunks.values()
-            ]
+            known = [_to_known(item, requested_at_ms) for item in self._chunks.values()]
             changes = await asyncio.to_thread(align_transcript, known, sentences, from_s)
-            await self._append_changed(changes, state)
+            at_ms = round(time.time() * 1000)
+            appended: list[AppendedChunk] = []
+            for chunk in changes:
+                before = self._chunks.get(chunk.chunk_id)
+                if not self._is_repeat(chunk, self._chunks):
+                    appended.append(AppendedChunk(chunk, at_ms, is_added=before is None or before.is_added))
+            await self._store_and_append(appended, state)
         return len(changes)
 
-    async def _append_changed(self, chunks: Sequence[Chunk], state: str) -> None:
-        at_ms = round(time.time() * 1000)
-        changed: dict[str, AppendedChunk] = {}
-        events: list[NewEvent] = []
-        for chunk in chunks:
-            latest = changed.get(chunk.chunk_id) or self._chunks.get(chunk.chunk_id)
-            if latest is not None and latest.chunk == chunk:
-                self._counters["repeated"] += 1
-                continue
-            changed[chunk.chunk_id] = AppendedChunk(chunk, at_ms)
-            events.append(NewEvent(str(uuid7()), chunk))
-        if not events:
+    def _is_repeat(self, chunk: Chunk, latest: Mapping[str, AppendedChunk]) -> bool:
+        """Return whether a chunk is equal to its latest revision, and count that."""
+        before = latest.get(chunk.chunk_id)
+        if before is None or before.chunk != chunk:
+            return False
+        self._counters["repeated"] += 1
+        return True
+
+    def _make_room(self, chunk: Chunk, latest: Mapping[str, AppendedChunk], at_ms: int) -> list[AppendedChunk]:
+        """Return the changes of what a transcript added, so that it does not repeat a live chunk's words."""
+        if at_ms - self._last_added_at_ms > OPEN_MS:
+            return []
+        known = [_to_known(item, at_ms) for item in latest.values()]
+        return [AppendedChunk(change, at_ms, is_added=True) for change in align_revision(known, chunk)]
+
+    async def _store_and_append(self, appended: Sequence[AppendedChunk], state: str) -> None:
+        if not appended:
             return
         record = self._record
-        await self.retry(lambda: self._memory.store(record.id, record.meeting_id, state, events, at_ms))
-        self._chunks |= changed
+        events = [NewEvent(str(uuid7()), item.chunk) for item in appended]
+        await self.retry(lambda: self._memory.store(record.id, record.meeting_id, state, events, appended))
+        self._remember({item.chunk.chunk_id: item for item in appended})
         await self._append_events(events)
+
+    def _remember(self, appended: Mapping[str, AppendedChunk]) -> None:
+        self._chunks |= appended
+        added_at_ms = (item.appended_at_ms for item in appended.values() if item.is_added)
+        self._last_added_at_ms = max(self._last_added_at_ms, *added_at_ms, 0)
 
     async def _append_events(self, events: Sequence[NewEvent]) -> None:
         record = self._record
@@ -200,3 +220,13 @@ class ChunkAppender:
                 has_failed = True
                 self._on_problem(f"a store does not respond ({type(error).__name__})")
                 await asyncio.sleep(RETRY_S)
+
+
+def _to_known(item: AppendedChunk, at_ms: int) -> KnownChunk:
+    """Return a chunk as it was at a time (ms)."""
+    return KnownChunk(
+        item.chunk,
+        is_open=item.appended_at_ms > at_ms - OPEN_MS,
+        is_newer=item.appended_at_ms >= at_ms,
+        is_added=item.is_added,
+    )

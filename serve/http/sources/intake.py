@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ValidationError
 
-from operators.entries import Chunk
+from operators.entries import Chunk, SpeakerRenamed
 from operators.errors import (
     InvalidInputError,
     SetupError,
@@ -40,8 +40,8 @@ class MessageResult(BaseModel):
 
     Attributes:
         index: the message's place in the request.
-        outcome: `accepted` if a chunk was appended, `repeated` if the log had all of them, `refused` if none may be appended,
-            `ignored` if the message changes nothing.
+        outcome: `accepted` if a chunk or a speaker's name was appended, `repeated` if the log had all of them, `refused` if none
+            may be appended, `ignored` if the message changes nothing.
         chunks: number of the message's chunks.
         reason: why it was refused or ignored: `invalid`, `too_large`, `ended`, `failed`, `paused`, `no_time` or `no_change`.
         errors: the invalid fields.
@@ -183,7 +183,7 @@ async def _take_messages_of_meeting(
         if flat:
             with services.metrics.measure("arrival"):
                 answers = iter(await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, flat))
-            results |= {index: _to_result(index, [next(answers) for _ in own]) for index, own in events.items()}
+            results |= {index: _to_result(index, own, [next(answers) for _ in own]) for index, own in events.items()}
         # Only now: if the append failed, the source's repetition must give the same chunks.
         session = _StoredSession(began_at_ms=began_at_ms, state=state.model_dump_json())
         await sessions.write(*key, session.model_dump_json())
@@ -200,23 +200,24 @@ async def _take_messages_of_meeting(
 def _fold(
     delivery: Delivery, state: StrictModel, context: AdapterContext, messages: Mapping[int, dict[str, Any]]
 ) -> tuple[StrictModel, dict[int, MessageResult], dict[int, list[NewEvent]]]:
-    """Fold messages through the adapter. Return the next state, the results of messages without chunks, and the events."""
+    """Fold messages through the adapter. Return the next state, the results of messages without events, and the events."""
     results: dict[int, MessageResult] = {}
     events: dict[int, list[NewEvent]] = {}
     for index, message in messages.items():
         try:
+            renames = delivery.adapter.find_renames(state, message, context)
             state, chunks = delivery.adapter.step(state, message, context)
         except InvalidInputError as error:
             results[index] = _refuse(index, error)
             continue
-        if chunks:
-            events[index] = _to_events(delivery, index, message, chunks)
+        if renames or chunks:
+            events[index] = _to_events(delivery, index, message, [*renames, *chunks])
         else:
             results[index] = MessageResult(index=index, outcome="ignored", reason="no_change")
     return state, results, events
 
 
-def _to_result(index: int, answers: Sequence[AppendResult]) -> MessageResult:
+def _to_result(index: int, events: Sequence[NewEvent], answers: Sequence[AppendResult]) -> MessageResult:
     outcomes = [answer.outcome for answer in answers]
     outcome: Outcome = "repeated"
     if "accepted" in outcomes:
@@ -224,18 +225,21 @@ def _to_result(index: int, answers: Sequence[AppendResult]) -> MessageResult:
     elif "refused" in outcomes:
         outcome = "refused"
     reason = next((answer.reason for answer in answers if answer.reason), None)
-    return MessageResult(index=index, outcome=outcome, chunks=len(answers), reason=reason)
+    chunk_count = sum(isinstance(event.payload, Chunk) for event in events)
+    return MessageResult(index=index, outcome=outcome, chunks=chunk_count, reason=reason)
 
 
-def _to_events(delivery: Delivery, index: int, message: Mapping[str, Any], chunks: Sequence[Chunk]) -> list[NewEvent]:
-    """Make the events of a message's chunks. A delivery with an id gives the same event ids again."""
+def _to_events(
+    delivery: Delivery, index: int, message: Mapping[str, Any], payloads: Sequence[Chunk | SpeakerRenamed]
+) -> list[NewEvent]:
+    """Make the events of a message's renames and chunks. A delivery with an id gives the same event ids again."""
     own_id = delivery.adapter.read_delivery_id(message)
     if own_id is None and delivery.delivery_id is not None:
         own_id = f"{delivery.delivery_id}:{index}"
     event_id = f"{delivery.adapter.name}:{own_id or uuid4()}"
     if len(event_id) > MAX_NAME_CHARS - 10:
         event_id = blake2b(event_id.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
-    return [NewEvent(f"{event_id}:{number}", chunk) for number, chunk in enumerate(chunks)]
+    return [NewEvent(f"{event_id}:{number}", payload) for number, payload in enumerate(payloads)]
 
 
 async def _find_meeting(

@@ -20,7 +20,7 @@ from operators.webhooks.signature import format_secret
 from storage.encryption import SecretCipher
 from storage.observability.process_metrics import ProcessMetrics
 from storage.postgres.meeting_transaction import MeetingTransaction
-from storage.postgres.webhook_deliveries import DeliveryRecord, list_deliveries
+from storage.postgres.webhook_deliveries import Delivery, list_deliveries
 from storage.postgres.webhook_endpoints import create_endpoint
 
 KEY = base64.urlsafe_b64encode(bytes(32)).decode()
@@ -95,15 +95,15 @@ async def add_endpoint(
     return endpoint_id, secret
 
 
-async def read_deliveries(aengine: AsyncEngine, endpoint_id: UUID) -> list[DeliveryRecord]:
+async def read_deliveries(aengine: AsyncEngine, endpoint_id: UUID) -> list[Delivery]:
     """The deliveries of an endpoint, oldest first."""
     async with aengine.connect() as connection:
         return (await list_deliveries(connection, "default", endpoint_id, limit=10_000))[::-1]
 
 
 async def wait_for_deliveries(
-    aengine: AsyncEngine, endpoint_id: UUID, condition: Callable[[list[DeliveryRecord]], bool]
-) -> list[DeliveryRecord]:
+    aengine: AsyncEngine, endpoint_id: UUID, condition: Callable[[list[Delivery]], bool]
+) -> list[Delivery]:
     """Wait until the delivery log of an endpoint fulfils a condition."""
     while not condition(found := await read_deliveries(aengine, endpoint_id)):
         await asyncio.sleep(0.02)

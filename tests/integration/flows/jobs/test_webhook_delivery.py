@@ -19,7 +19,7 @@ from operators.meeting_config import Clock
 from operators.webhooks import retry_schedule
 from operators.webhooks.signature import format_secret
 from storage.ingest.meeting_service import MeetingService
-from storage.postgres.webhook_deliveries import DeliveryRecord, queue_test, replay_delivery, replay_failed
+from storage.postgres.webhook_deliveries import Delivery, queue_test, replay_delivery, replay_failed
 from storage.postgres.webhook_endpoints import change_endpoint, read_endpoint, rotate_secret
 from storage.redis_log.event_log import LogWriter
 from tests.harness.doubles.webhook_receiver import Reply, WebhookReceiver, is_signed, running_receiver
@@ -46,17 +46,17 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.jobs.webhook_delivery.POLL_S", 0.01)
 
 
-def all_ended(count: int) -> Callable[[list[DeliveryRecord]], bool]:
+def all_ended(count: int) -> Callable[[list[Delivery]], bool]:
     return lambda found: len(found) == count and all(each.status != "pending" for each in found)
 
 
-def has_failed(delivery: DeliveryRecord, attempts: int) -> bool:
+def has_failed(delivery: Delivery, attempts: int) -> bool:
     """Whether so many attempts have failed, and none is in flight."""
     in_flight = delivery.attempted_at is not None and delivery.due_at == delivery.attempted_at + LOST_AFTER
     return delivery.attempts == attempts and not in_flight
 
 
-def outcomes(found: list[DeliveryRecord]) -> list[tuple[str, int, int | None, str | None]]:
+def outcomes(found: list[Delivery]) -> list[tuple[str, int, int | None, str | None]]:
     return [(each.status, each.attempts, each.response_code, each.reason) for each in found]
 
 

@@ -83,6 +83,9 @@ async def test_a_merge_takes_the_id_of_the_other_speaker(stage: ApiHarness) -> N
         ({"speaker": "Bob", "name": "Ann"}, 422, "name"),
         ({"speaker": "Bob", "name": "Bob"}, 422, "name"),
         ({"speaker": "Bob", "name": "  "}, 422, "name"),
+        ({"speaker": "Bob", "name": "\u200b"}, 422, "name"),
+        ({"speaker": "Bob", "name": "B\x07\x1bb"}, 422, "name"),
+        ({"speaker": "Bob", "name": "B" * 201}, 422, "name"),
         ({"speaker": "Bob"}, 422, "name"),
     ],
 )
@@ -128,6 +131,30 @@ async def test_an_ended_meeting_is_renamed_at_once(stage: ApiHarness) -> None:
         ("caption", 2),
         ("sentence", 2),
         ("caption", 2),
+    ]
+
+
+async def test_a_merge_reaches_sentences_captions_exports_and_events(stage: ApiHarness) -> None:
+    meeting, writer = await create_written_meeting(stage)
+    writer.write_sentences(GREETING, replace(ANSWER, speaker="José"))
+    writer.write_caption(GREETING, "Bom dia.")
+    writer.end()
+    merge = await rename(stage, meeting, speaker="Speaker 1", name="  Jose\u0301 ")
+    assert (merge.json()["speaker"], merge.json()["merged"]) == ("José", True)
+    (speaker,) = (await stage.http.get(f"/api/meetings/{meeting}/speakers")).json()["speakers"]
+    assert (speaker["speaker"], speaker["sentences"]) == ("José", 2)
+    found = (await stage.http.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
+    assert [(s["speaker"], s["revision"]) for s in found] == [("José", 2), ("José", 1)]
+    captions = (await stage.http.get(f"/api/meetings/{meeting}/captions")).json()["captions"]
+    assert [(c["text"], c["revision"]) for c in captions] == [("Bom dia.", 2), (None, 1)]
+    exported = (await stage.http.get(f"/api/meetings/{meeting}/export", params={"format": "jsonl"})).text
+    assert (exported.count('"José"'), exported.count("Speaker 1")) == (2, 0)
+    with stage.engine.connect() as conn:
+        query = "select kind, payload from outbox where meeting_id = :id order by seq desc limit 2"
+        rows = conn.execute(text(query), {"id": UUID(meeting)}).all()
+    assert [(row.kind, row.payload["revision"], row.payload.get("speaker")) for row in reversed(rows)] == [
+        ("sentence", 2, "José"),
+        ("caption", 2, None),
     ]
 
 

@@ -11,7 +11,7 @@ import redis.asyncio
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.entries import Chunk, MeetingEnded, MeetingStarted, parse_entry
+from operators.entries import Chunk, MeetingEnded, MeetingStarted, SpeakerRenamed, parse_entry
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
 from storage import redis_keys
@@ -262,6 +262,25 @@ async def test_a_meeting_whose_last_entries_redis_lost_continues(world: Meetings
         events = await conn.execute(select(tables.outbox.c.seq, tables.outbox.c.payload))
         assert [tuple(row) for row in events] == [(record.seq, {"status": "live", "counters": {"lost": 4}})]
     assert await world.meetings.reconcile() == {}
+
+
+@pytest.mark.parametrize("lost", ["all", "last"])
+async def test_renames_that_redis_lost_hold_in_the_next_generation(world: MeetingsHarness, lost: str) -> None:
+    meeting_id = await open_accepted_meeting(world, 4)
+    renamed = SpeakerRenamed(speaker="Ana", new_speaker="Anna")
+    await world.commit(meeting_id, 4, speaker_renames=[renamed.model_dump(mode="json")])
+    state = redis_keys.meeting_log_state(str(meeting_id))
+    if lost == "all":
+        world.reader.flushdb()
+    else:
+        world.reader.hset(state, mapping={"n": "2", "renames": ""})
+    world.restart()
+    await world.meetings.reconcile()
+    world.reader.hset(state, "last_at", "0")
+    assert await world.append(meeting_id, chunk_event("new")) == ["accepted"]
+    entries = [parse_entry(fields) for _, fields in LaneStream(world.reader, "live-1").read("0", 100)]
+    starts = [entry.payload for entry in entries if isinstance(entry.payload, MeetingStarted)]
+    assert starts[-1].renames == (renamed,)
 
 
 async def test_reconciling_counts_each_loss_once(world: MeetingsHarness) -> None:

@@ -255,6 +255,18 @@ async def test_ordinals_are_raised_and_never_lowered(log: LogWriter) -> None:
     assert (answer.ordinal, info.generation) == (12, 4)
 
 
+async def test_lost_renames_of_speakers_are_restored(log: LogWriter, redis_sync: redis.Redis) -> None:
+    names = ["Ann", 'An"na, {Jr.}', "Hannah"]
+    renames = tuple(SpeakerRenamed(speaker=old, new_speaker=new) for old, new in pairwise(names))
+    meeting_id = await open_log(log)
+    await log.append(meeting_id, [NewEvent("r", renames[0], T0)])
+    await log.reseed(meeting_id, 5, renames=renames)
+    await log.reseed(meeting_id, 5, renames=renames[:1])
+    await log.append(meeting_id, [chunk_event("e", at=T0 + IDLE_TIMEOUT_MS)])
+    payloads = [entry.payload for entry in read_entries(redis_sync)]
+    assert [payload.renames for payload in payloads if isinstance(payload, MeetingStarted)][-1] == renames
+
+
 async def test_nothing_is_appended_below_the_minimum_ordinal(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
     with pytest.raises(LogLostEntriesError):

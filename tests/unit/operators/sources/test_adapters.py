@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operators.entries import Chunk
+from operators.entries import Chunk, SpeakerRenamed
 from operators.errors import InvalidInputError
 from operators.sources import ADAPTERS, AdapterContext, find_adapter
 from operators.sources.speaker_labels import MAX_SPEAKERS, SpeakerLabels, label_speaker
@@ -409,3 +409,36 @@ def test_remembered_speakers_are_limited() -> None:
 def test_an_unknown_source_is_named_with_the_known_ones() -> None:
     with pytest.raises(Exception, match="recall, vexa, attendee"):
         find_adapter("zoom")
+
+
+def test_a_name_that_comes_alone_renames_a_speaker_who_had_a_label() -> None:
+    recall_adapter, context = ADAPTERS["recall"], AdapterContext(session="bot")
+    joined = {"event": "participant_events.join", "data": {"data": {"participant": {"id": 8, "name": " Zoe\u0301 "}}}}
+    state = recall_adapter.initial_state
+    assert recall_adapter.find_renames(state, joined, context) == [], "who never spoke has no label"
+    state, _ = recall_adapter.step(state, recall("transcript.data", "Good morning.", 1.0, {"id": 8}), context)
+    assert recall_adapter.find_renames(state, joined, context) == [
+        SpeakerRenamed(speaker="Speaker 1", speaker_id="bot/8", new_speaker="Zo\u00e9", new_speaker_id="bot/8")
+    ]
+    state, _ = recall_adapter.step(state, joined, context)
+    assert recall_adapter.find_renames(state, joined, context) == []
+
+
+@pytest.mark.parametrize(
+    "participant", [{}, {"id": 8}, {"id": 8, "name": None}, {"id": 8, "name": " \u200b"}, {"name": "Zoe"}]
+)
+def test_a_participant_without_id_or_name_renames_nobody(participant: dict[str, Any]) -> None:
+    recall_adapter, context = ADAPTERS["recall"], AdapterContext()
+    message = recall("transcript.data", "Good morning.", 1.0, {"id": 8})
+    state, _ = recall_adapter.step(recall_adapter.initial_state, message, context)
+    joined = {"event": "participant_events.join", "data": {"data": {"participant": participant}}}
+    assert recall_adapter.find_renames(state, joined, context) == []
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    recall_adapter, context = ADAPTERS["recall"], AdapterContext()
+    message = recall("transcript.data", "Good morning.", 1.0, {"id": 8})
+    state, _ = recall_adapter.step(recall_adapter.initial_state, message, context)
+    joined = {"event": "participant_events.join", "data": {"data": {"participant": {"id": 8, "name": "Z" * 999}}}}
+    with pytest.raises(InvalidInputError):
+        recall_adapter.find_renames(state, joined, context)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.entries import Chunk
-from operators.sources.alignment import KnownChunk, align_transcript
+from operators.sources.alignment import KnownChunk, align_revision, align_transcript
 
 WORD_S = 0.5
 
@@ -46,10 +46,11 @@ def test_a_missing_sentence_is_added_and_the_others_stay():
     ]
 
 
-def test_a_chunk_that_a_gap_cut_is_revised_under_its_own_id():
+def test_a_chunk_that_a_gap_cut_keeps_its_limits_and_the_rest_is_added():
     known = opened(chunk("1", "We sh", 0))
-    (change,) = align_transcript(known, [chunk("s0", "We ship on Friday.", 0)])
-    assert (change.chunk_id, change.text, change.resubmitted) == ("1", "We ship on Friday.", None)
+    change, added = align_transcript(known, [chunk("s0", "We ship on Friday.", 0)])
+    assert (change.chunk_id, change.text, change.resubmitted) == ("1", "We ship", None)
+    assert (added.text, added.start, added.resubmitted) == ("on Friday.", 1.0, None)
 
 
 def test_other_limits_of_the_transcript_double_nothing():
@@ -161,11 +162,9 @@ def test_of_speech_that_overlaps_every_word_stands_once(
     live, sentences, gap_start, gap_end = meeting
     known = known_after_gap(live, gap_start, gap_end, is_open)
     merged = {item.chunk.chunk_id: item for item in known}
-    # The second request finds nothing that the first one left out.
-    for _ in range(2):
-        changes = align_transcript(list(merged.values()), sentences)
-        merged |= {change.chunk_id: KnownChunk(change, is_open) for change in changes}
-    assert changes == []
+    merged |= {change.chunk_id: KnownChunk(change, is_open) for change in align_transcript(known, sentences)}
+    # A second request finds nothing that the first one left out.
+    assert align_transcript(list(merged.values()), sentences) == []
     words = [word for item in merged.values() for word in item.chunk.text.split()]
     assert sorted(words) == sorted(word for sentence in sentences for word in sentence.text.split())
 
@@ -173,3 +172,70 @@ def test_of_speech_that_overlaps_every_word_stands_once(
 def test_a_chunk_that_changed_since_the_request_keeps_its_newer_text():
     known = [KnownChunk(chunk("1", "We ship on Monday", 0), is_open=True, is_newer=True)]
     assert align_transcript(known, [chunk("s0", "We shipped the", 0)]) == []
+
+
+def test_a_sentence_that_is_longer_than_a_newer_chunk_still_adds_what_follows_it():
+    known = [KnownChunk(chunk("1", "We ship", 0), is_open=True, is_newer=True)]
+    (change,) = align_transcript(known, [chunk("s0", "We ship on Friday.", 0)])
+    assert change.text == "on Friday."
+
+
+def test_a_mark_between_words_stays_at_its_word():
+    known = opened(chunk("1", "We ship", 0), chunk("2", "friday", 1))
+    changes = align_transcript(known, [chunk("s0", "We ship - Friday.", 0)])
+    assert [(change.chunk_id, change.text) for change in changes] == [("1", "We ship -"), ("2", "Friday.")]
+
+
+def append_all(known: list[KnownChunk], changes: Sequence[Chunk], live_ids: Sequence[str] = ()) -> list[KnownChunk]:
+    """What is known once changes are in the log."""
+    merged = {item.chunk.chunk_id: item for item in known}
+    for change in changes:
+        before = merged.get(change.chunk_id)
+        is_added = before.is_added if before else change.chunk_id not in live_ids
+        merged[change.chunk_id] = KnownChunk(change, is_open=True, is_added=is_added)
+    return list(merged.values())
+
+
+def revise(known: list[KnownChunk], revision: Chunk) -> list[KnownChunk]:
+    """What is known after a live revision."""
+    return append_all(known, [*align_revision(known, revision), revision], [revision.chunk_id])
+
+
+def test_a_late_revision_takes_its_words_out_of_what_was_added():
+    known = opened(chunk("1", "We sh", 0))
+    known = append_all(known, align_transcript(known, [chunk("s0", "We ship on Friday. All agree.", 0)]))
+    known = revise(known, chunk("1", "We ship on Monday.", 0))
+    assert text_after(known, []) == "We ship on Monday. All agree."
+    known = revise(known, chunk("2", "All agree, then.", 2))
+    assert text_after(known, []) == "We ship on Monday. All agree, then."
+
+
+def test_a_late_revision_that_says_nothing_of_the_gap_leaves_what_was_added():
+    known = opened(chunk("1", "We ship", 0), chunk("2", "on Friday. All", 1), chunk("3", "agree.", 2.5))
+    known = append_all(
+        known, align_transcript(known, [chunk("s0", "We ship on Friday.", 0), chunk("s1", "All agree.", 2)])
+    )
+    known = revise(known, chunk("2", "On Friday! All", 1))
+    assert text_after(known, []) == "We ship On Friday! All agree."
+
+
+@given(meetings(), st.data())
+def test_late_revisions_after_a_fill_leave_every_word_once_with_its_newest_correction(
+    meeting: tuple[list[Chunk], list[Chunk], float, float], data: st.DataObject
+):
+    live, sentences, gap_start, gap_end = meeting
+    newest = {word: word for item in live for word in item.text.split()}
+
+    def correct(item: Chunk, mark: str) -> Chunk:
+        words = item.text.split()
+        for place in data.draw(st.sets(st.integers(0, len(words) - 1), max_size=2)):
+            newest[words[place]] += mark
+        return item.model_copy(update={"text": " ".join(newest[word] for word in words)})
+
+    known = known_after_gap(live, gap_start, gap_end, is_open=True)
+    known = append_all(known, align_transcript(known, [correct(sentence, "a") for sentence in sentences]))
+    for item in data.draw(st.permutations(live))[: data.draw(st.integers(0, len(live)))]:
+        known = revise(known, correct(item, "b"))
+    for speaker in {item.speaker for item in live}:
+        spoken = sorted((item for item in live if item.speaker == speaker), key=lambda item: item.start)
+        assert text_after(known, [], speaker) == " ".join(newest[word] for item in spoken for word in item.text.split())

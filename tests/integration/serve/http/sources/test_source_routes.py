@@ -144,6 +144,33 @@ async def test_the_sources_end_ends_the_meeting(stage: ApiHarness) -> None:
     assert (refused["outcome"], refused["reason"]) == ("refused", "ended")
 
 
+async def test_text_after_the_sources_end_is_refused_and_counted(stage: ApiHarness) -> None:
+    ended = attendee(2, trigger="bot.state_change", data={"new_state": "ended"})
+    # Text of the same request is still accepted, whatever its place.
+    first = (await post(stage, "attendee", [ended, attendee(1)])).json()
+    assert (first["accepted"], first["refused"]) == (1, 0)
+    for _ in range(2):
+        assert (await post(stage, "attendee", [attendee(3), ended])).json()["refused"] == 1
+    (meeting,) = (await stage.http.get("/api/meetings")).json()["meetings"]
+    assert meeting["counters"]["refused:ended"] >= 2
+    assert [chunk["text"] for chunk in logged_chunks(stage)] == ["Number 1."]
+
+
+async def test_a_name_that_comes_alone_renames_the_speaker(stage: ApiHarness) -> None:
+    unnamed = attendee(1)
+    unnamed["data"]["speaker_name"] = None
+    joined = {"participant_uuid": "u1", "participant_name": " Ana ", "event_type": "join"}
+    event = attendee(2, trigger="participant_events.join_leave", data=joined)
+    await post(stage, "attendee", unnamed)
+    assert (await post(stage, "attendee", event)).json()["accepted"] == 1
+    assert (await post(stage, "attendee", event)).json()["ignored"] == 1
+    entries = LaneStream(stage.redis, "live-1").read("0", 10_000)
+    renames = [json.loads(fields["payload"]) for _, fields in entries if fields["kind"] == "speakers"]
+    assert [(r["speaker"], r["speaker_id"], r["new_speaker"], r["new_speaker_id"]) for r in renames] == [
+        ("Speaker 1", "u1", "Ana", "u1")
+    ]
+
+
 async def test_a_source_does_not_end_a_meeting_that_the_request_names(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     await post(stage, "attendee", attendee(1, trigger="bot.state_change", data={"new_state": "ended"}), meeting=meeting)

@@ -1,0 +1,41 @@
+"""The tables. Postgres is the source of truth: sentences, captions, and the state of each meeting.
+
+Meetings, sentences, captions and live events belong to a team. Each module has the tables of a subject. `metadata` has them all.
+The queries are in `storage.postgres`, the migrations in `alembic/versions`.
+"""
+
+from storage.postgres.tables.columns import metadata
+from storage.postgres.tables.import_tables import import_batches, imports, source_import_runs, source_imports
+from storage.postgres.tables.meeting_tables import captions, meetings, outbox, sentences
+from storage.postgres.tables.source_tables import (
+    connector_sessions,
+    source_accounts,
+    source_metadata,
+    source_notifications,
+    sources,
+)
+from storage.postgres.tables.system_tables import dead_letters, lanes, model_configs, teams
+from storage.postgres.tables.webhook_tables import webhook_deliveries, webhook_endpoints
+
+__all__ = [
+    "captions",
+    "connector_sessions",
+    "dead_letters",
+    "import_batches",
+    "imports",
+    "lanes",
+    "meetings",
+    "metadata",
+    "model_configs",
+    "outbox",
+    "sentences",
+    "source_accounts",
+    "source_import_runs",
+    "source_imports",
+    "source_metadata",
+    "source_notifications",
+    "sources",
+    "teams",
+    "webhook_deliveries",
+    "webhook_endpoints",
+]
