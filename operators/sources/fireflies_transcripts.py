@@ -14,7 +14,7 @@ from operators.errors import InvalidInputError
 from operators.fields import MAX_INSTANT_MS, MAX_TITLE_CHARS
 from operators.json_values import JsonObject
 from operators.sources.adapter import SourceMessage, parse_message
-from operators.sources.fireflies import sentence_to_chunk
+from operators.sources.fireflies import require_object, sentence_to_chunk
 
 MAX_METADATA_TEXT_CHARS = 100_000
 """Maximum length of a text of the metadata, such as a summary. Longer texts are cut."""
@@ -43,7 +43,7 @@ class _Transcript(SourceMessage):
     title: str | None = None
     date: float | None = Field(default=None, ge=0, le=MAX_INSTANT_MS)
     is_live: bool | None = None
-    sentences: list[dict[str, Any]] | None = None
+    sentences: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def parse_transcript(content: Mapping[str, Any]) -> FirefliesTranscript:
     invalid_count = 0
     for sentence in transcript.sentences or []:
         try:
-            chunk = sentence_to_chunk(sentence)
+            chunk = sentence_to_chunk(require_object(sentence))
         except InvalidInputError:
             invalid_count += 1
             continue

@@ -9,7 +9,7 @@ from typing import Annotated
 import ray
 import structlog
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from operators.characters import require_storable
 from operators.engine_config import ROLES, EnginesConfig, Role, display_name
@@ -85,6 +85,12 @@ class EngineConfigVersions(BaseModel):
 class EngineConfigRequest(StrictModel):
     """A configuration to put in force. It is rejected if the version in force is not `expected_version`, if that is given."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"config": {"engines": {"offline": {"kind": "firefox"}}, "translation": ["offline"]}}]
+        }
+    )
+
     config: EnginesConfig
     note: Note = ""
     expected_version: int | None = None
@@ -92,6 +98,8 @@ class EngineConfigRequest(StrictModel):
 
 class RollbackRequest(StrictModel):
     """The version to put in force again; the previous one if omitted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 3}]})
 
     version: int | None = None
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.config import JsonDict
 from starlette.requests import ClientDisconnect
 
 from operators.errors import InvalidInputError
@@ -42,6 +43,24 @@ _BEGAN_AT = Query(
     description="Start of the meeting, in ms since the Unix epoch. The default is the start in the file, or else the present."
 )
 _EXAMPLE = "WEBVTT\n\n00:00:00.500 --> 00:00:01.400\n<v Ann>Good morning.</v>\n"
+_STATE_EXAMPLE: JsonDict = {
+    "id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718293",
+    "state": "running",
+    "detail": "the meeting is paused",
+    "meeting_id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718294",
+    "event_count": 640,
+    "appended": 200,
+    "name": "meeting.vtt",
+    "format": "vtt",
+    "title": "meeting",
+    "began_at_ms": 1_795_000_000_000,
+    "speakers": "named",
+    "times_estimated": False,
+    "issues": [{"place": "line 12", "message": "a cue without text", "lost_speech": False}],
+    "issue_count": 1,
+    "created_at": "2026-11-30T09:00:00Z",
+    "updated_at": "2026-11-30T09:00:05Z",
+}
 
 
 class ImportIssue(BaseModel):
@@ -59,6 +78,8 @@ class ImportState(BaseModel):
     accepted. `meeting_id` is null until the meeting is open. `detail` says why the import waits, or why it failed. `issues` has
     the first parts of the file that were left out or repaired, of `issue_count`. `speakers` is `named`, `guessed` or `unknown`.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_STATE_EXAMPLE]})
 
     id: UUID
     state: ImportStatus

@@ -99,7 +99,21 @@ class EventBatchResult(BaseModel):
                                 "items": SourceEvent.model_json_schema(),
                             }
                         },
-                    }
+                    },
+                    "example": {
+                        "events": [
+                            {
+                                "event_id": "1",
+                                "payload": {
+                                    "chunk_id": "1",
+                                    "speaker": "Ann",
+                                    "text": "Good morning.",
+                                    "start": 0.5,
+                                    "end": 1.4,
+                                },
+                            }
+                        ]
+                    },
                 }
             }
         }

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from operators.errors import NotFoundError
 from operators.fields import Name, StrictModel
@@ -56,11 +56,15 @@ class LaneList(BaseModel):
 class AddLaneRequest(StrictModel):
     """A lane to add."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "live"}]})
+
     kind: LaneKind = "live"
 
 
 class MoveRequest(StrictModel):
     """The lane to move a meeting to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"lane": "live-2"}]})
 
     lane: Name
 

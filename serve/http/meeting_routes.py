@@ -10,7 +10,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from uuid6 import uuid7
 
 from operators.entries import ConfigChanged
@@ -30,6 +30,12 @@ router = APIRouter(prefix="/api/meetings", tags=["meetings"])
 class CreateMeetingRequest(StrictModel):
     """A meeting to begin. `began_at` (ms since the Unix epoch) is required for a recorded clock, and not allowed otherwise."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"title": "Monday", "config": {"source_language": "en", "target_languages": ["pt"]}}]
+        }
+    )
+
     external_id: Name | None = None
     title: Title = ""
     clock: Clock = Clock.LIVE
@@ -39,6 +45,8 @@ class CreateMeetingRequest(StrictModel):
 
 class ChangeConfigRequest(StrictModel):
     """The fields of a meeting's config to change. Omitted fields stay as they are."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"target_languages": ["pt", "de"]}]})
 
     source_language: SourceLanguage | None = None
     target_languages: TargetLanguages | None = None
@@ -57,6 +65,8 @@ class ChangeConfigRequest(StrictModel):
 
 class EndRequest(StrictModel):
     """Why a meeting ends."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "all have left"}]})
 
     reason: Name = "ended by request"
 

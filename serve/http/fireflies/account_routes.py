@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
+from pydantic.config import JsonDict
 
 from operators.engine_config import SecretVariable
 from operators.errors import InvalidInputError, MisconfiguredError
@@ -15,6 +16,7 @@ from operators.meeting_config import MeetingConfig
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.fireflies.client import (
+    BUDGET_EXAMPLE,
     BudgetView,
     KeyFields,
     PlanName,
@@ -35,6 +37,42 @@ router = APIRouter(prefix="/api/fireflies", tags=["fireflies"])
 
 MAX_SESSION_COUNT = 1_000
 """Maximum number of open sessions that are counted."""
+_CONFIG_EXAMPLE: JsonDict = {"source_language": "en", "target_languages": ["pt"]}
+_ACCOUNT_EXAMPLE: JsonDict = {
+    "has_key": True,
+    "key_variable": "PARLEY_FIREFLIES_KEY",
+    "has_webhook_secret": True,
+    "webhook_secret_variable": "PARLEY_FIREFLIES_SECRET",
+    "plan": "business",
+    "api_base_url": DEFAULT_BASE_URL,
+    "config": _CONFIG_EXAMPLE,
+    "budget": BUDGET_EXAMPLE,
+    "webhooks": {"meeting.transcribed": 12, "refused:signature": 1},
+    "updated_at": "2026-11-30T09:00:00Z",
+}
+_KEY_CHECK_EXAMPLE: JsonDict = {
+    "valid": True,
+    "detail": "Fireflies accepts the key",
+    "user": {"name": "Ann", "email": "ann@example.com"},
+    "budget": BUDGET_EXAMPLE,
+}
+_HEALTH_EXAMPLE: JsonDict = {
+    "status": "up",
+    "has_key": True,
+    "sessions": {"connecting": 0, "connected": 2, "reconnecting": 0},
+    "imports": {"queued": 0, "running": 1, "done": 40, "failed": 0},
+    "budget": BUDGET_EXAMPLE,
+}
+_DASHBOARD_EXAMPLE: JsonDict = {
+    "has_key": True,
+    "plans": [{"name": "free", "limit": 50, "window_s": 86_400}],
+    "default_api_base_url": DEFAULT_BASE_URL,
+    "display_modes": ["both", "source", "translation"],
+    **_CONFIG_EXAMPLE,
+}
+_CONFIG_RESPONSE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"example": _CONFIG_EXAMPLE}}}
+}
 
 
 class AccountRequest(KeyFields):
@@ -65,6 +103,8 @@ class AccountView(BaseModel):
     `webhooks` counts the webhooks that arrived, by event and outcome.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_ACCOUNT_EXAMPLE]})
+
     has_key: bool
     key_variable: str | None
     has_webhook_secret: bool
@@ -80,6 +120,8 @@ class AccountView(BaseModel):
 class KeyCheck(BaseModel):
     """Whether Fireflies accepts a key, and the account's owner."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_KEY_CHECK_EXAMPLE]})
+
     valid: bool
     detail: str
     user: dict[str, Any] | None
@@ -88,6 +130,8 @@ class KeyCheck(BaseModel):
 
 class FirefliesHealth(BaseModel):
     """The state of the connection to Fireflies: open sessions by status, imports by state, and the budget of requests."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_HEALTH_EXAMPLE]})
 
     status: Literal["up"]
     has_key: bool
@@ -106,6 +150,8 @@ class PlanView(BaseModel):
 
 class DashboardConfig(BaseModel):
     """What a page needs to offer: plans, display modes, and the defaults of new meetings."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_DASHBOARD_EXAMPLE]})
 
     has_key: bool
     plans: list[PlanView]
@@ -164,13 +210,13 @@ async def change_fireflies_account(
     return await _save(services, account)
 
 
-@router.get("/config/translation")
+@router.get("/config/translation", responses=_CONFIG_RESPONSE)
 async def get_fireflies_translation_config(services: ServicesDep) -> MeetingConfig:
     """Get the config of meetings that come from Fireflies: languages, context, glossary and style."""
     return (await _read(services)).config
 
 
-@router.put("/config/translation")
+@router.put("/config/translation", responses=_CONFIG_RESPONSE)
 async def change_fireflies_translation_config(
     config: Annotated[
         MeetingConfig,

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from operators.characters import is_blank
 from operators.fields import Name, Title
 from operators.sources.fireflies_transcripts import parse_transcript
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import BudgetView, KeyFields, open_api
+from serve.http.fireflies.client import BUDGET_EXAMPLE, BudgetView, KeyFields, open_api
 from serve.http.problems import problem_responses
 from storage.postgres import meeting_queries, source_metadata
 from storage.records import DEFAULT_TEAM_ID
@@ -26,6 +27,23 @@ from storage.source_apis.fireflies import MAX_PAGE_COUNT, MAX_SKIP_COUNT, Firefl
 
 router = APIRouter(tags=["fireflies"])
 
+_LISTED_EXAMPLE: JsonDict = {"id": "ASxwZxCstx", "title": "Monday"}
+_METADATA_EXAMPLE: JsonDict = {"summary": {"overview": "A launch is planned."}, "participants": ["ann@example.com"]}
+_TRANSCRIPT_EXAMPLE: JsonDict = {
+    **_LISTED_EXAMPLE,
+    "began_at_ms": 1_795_000_000_000,
+    "is_live": False,
+    "sentences": [{"speaker": "Ann", "text": "Good morning.", "start": 0.5, "end": 1.4}],
+    "invalid": 0,
+    "metadata": _METADATA_EXAMPLE,
+    "budget": BUDGET_EXAMPLE,
+}
+_SOURCE_METADATA_EXAMPLE: JsonDict = {
+    "source": "fireflies",
+    "external_id": "ASxwZxCstx",
+    "content": _METADATA_EXAMPLE,
+    "updated_at": "2026-11-30T09:00:00Z",
+}
 KeyBody = Annotated[KeyFields | None, Body(openapi_examples={"account": {"value": {}}})]
 
 
@@ -59,6 +77,10 @@ class InviteRequest(KeyFields):
 class ActiveMeetings(BaseModel):
     """The meetings that run now, as Fireflies sends them. `id` is the `transcript_id` to connect to."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"meetings": [_LISTED_EXAMPLE], "budget": BUDGET_EXAMPLE}]}
+    )
+
     meetings: list[dict[str, Any]]
     budget: BudgetView
 
@@ -69,6 +91,10 @@ class TranscriptPage(BaseModel):
     Send `next_skip` as `skip` to get the next page. It is null on the last page, and after 5,000 transcripts: then send an
     earlier `until`.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"transcripts": [_LISTED_EXAMPLE], "next_skip": 20, "budget": BUDGET_EXAMPLE}]}
+    )
 
     transcripts: list[dict[str, Any]]
     next_skip: int | None
@@ -87,6 +113,8 @@ class TranscriptSentence(BaseModel):
 class TranscriptView(BaseModel):
     """A transcript. `metadata` has the summary, attendees, attendance and analytics; `invalid` counts unreadable sentences."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_TRANSCRIPT_EXAMPLE]})
+
     id: str
     title: str
     began_at_ms: int | None
@@ -100,6 +128,12 @@ class TranscriptView(BaseModel):
 class Invitation(BaseModel):
     """Fireflies' answer to an invitation."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"success": True, "message": "The notetaker joins the meeting", "budget": BUDGET_EXAMPLE}]
+        }
+    )
+
     success: Literal[True]
     message: str
     budget: BudgetView
@@ -107,6 +141,8 @@ class Invitation(BaseModel):
 
 class SourceMetadataView(BaseModel):
     """The facts that a source has about a meeting: summary, attendees, attendance, links, as the source sends them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SOURCE_METADATA_EXAMPLE]})
 
     source: str
     external_id: str

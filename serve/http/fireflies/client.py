@@ -10,7 +10,8 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import httpx
-from pydantic import BaseModel, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic.config import JsonDict
 
 from operators.engine_config import ServerUrl
 from operators.errors import ConflictError, InvalidInputError, MisconfiguredError, SetupError
@@ -28,6 +29,7 @@ KeyVariable = Annotated[str, StringConstraints(pattern=r"^PARLEY_FIREFLIES_[A-Z0
 """An environment variable with a key of Fireflies. A request must not send any other secret to an address that it names."""
 MAX_SECRET_CHARS = 1_000
 """Maximum length of a key or a secret."""
+BUDGET_EXAMPLE: JsonDict = {"plan": "business", "limit": 60, "remaining": 58, "resets_in_s": 41}
 
 
 def check_secret(secret: SecretStr | None) -> SecretStr | None:
@@ -75,6 +77,8 @@ class KeyFields(StrictModel):
 
 class BudgetView(BaseModel):
     """The requests that the account's plan allows: `remaining` of `limit`, and more in `resets_in_s` seconds."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [BUDGET_EXAMPLE]})
 
     plan: str
     limit: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from operators.errors import ConflictError
 from serve.http.problems import problem_responses
@@ -18,6 +18,8 @@ _FIX = f"the server has no demo: run `{COMMAND}`, and connect to `demo` with `ap
 
 class DemoStatus(BaseModel):
     """The demo isn't part of the server: `command` starts it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"running": False, "command": COMMAND}]})
 
     running: Literal[False]
     command: str

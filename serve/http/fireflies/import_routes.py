@@ -7,13 +7,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic.config import JsonDict
 
 from operators.fields import Name, SourceLanguage
 from operators.meeting_config import Glossary, MeetingConfig, TargetLanguages
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import BudgetView, KeyFields, read_budget, store_key
+from serve.http.fireflies.client import BUDGET_EXAMPLE, BudgetView, KeyFields, read_budget, store_key
 from serve.http.problems import problem_responses
 from storage.postgres import source_import_runs, source_imports
 from storage.postgres.source_accounts import StoredSecret, read_account
@@ -22,6 +23,38 @@ from storage.postgres.source_imports import ImportState, SourceImport
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/fireflies", tags=["fireflies"])
+
+_TIMES_EXAMPLE: JsonDict = {
+    "due_at": "2026-11-30T09:00:00Z",
+    "created_at": "2026-11-30T09:00:00Z",
+    "updated_at": "2026-11-30T09:00:05Z",
+}
+_IMPORT_EXAMPLE: JsonDict = {
+    "transcript_id": "ASxwZxCstx",
+    "title": "Monday",
+    "state": "queued",
+    "detail": "the plan's requests are spent",
+    "meeting_id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718293",
+    "attempts": 1,
+    "appended": 200,
+    "total": 640,
+    "invalid": 0,
+    **_TIMES_EXAMPLE,
+}
+_RUN_EXAMPLE: JsonDict = {
+    "id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718294",
+    "since": "2026-11-01T00:00:00Z",
+    "state": "running",
+    "detail": "the plan's requests are spent",
+    "listed": 41,
+    "queued": 40,
+    **_TIMES_EXAMPLE,
+}
+_STATUS_EXAMPLE: JsonDict = {
+    "imports": {"queued": 0, "running": 1, "done": 40, "failed": 0},
+    "latest": _RUN_EXAMPLE,
+    "budget": BUDGET_EXAMPLE,
+}
 
 
 class ImportRequest(KeyFields):
@@ -45,6 +78,8 @@ class ImportView(BaseModel):
     failed, or why it added no text. `due_at` is when the next attempt is due.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_IMPORT_EXAMPLE]})
+
     transcript_id: str
     title: str
     state: ImportState
@@ -62,6 +97,8 @@ class ImportView(BaseModel):
 class ImportList(BaseModel):
     """Imports, the latest change first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"imports": [_IMPORT_EXAMPLE]}]})
+
     imports: list[ImportView]
 
 
@@ -70,6 +107,8 @@ class ImportRunView(BaseModel):
 
     Transcripts that were imported before are not queued again.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RUN_EXAMPLE]})
 
     id: UUID
     since: datetime
@@ -85,6 +124,8 @@ class ImportRunView(BaseModel):
 class SyncStatus(BaseModel):
     """The imports by state, the latest import of all transcripts, and what is left of the plan's requests."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_STATUS_EXAMPLE]})
+
     imports: dict[ImportState, int]
     latest: ImportRunView | None
     budget: BudgetView | None
@@ -92,6 +133,8 @@ class SyncStatus(BaseModel):
 
 class RetryResult(BaseModel):
     """The number of imports that were queued again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"queued": 3}]})
 
     queued: int
 

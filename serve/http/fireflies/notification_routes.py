@@ -41,6 +41,8 @@ class WebhookBody(BaseModel):
 class WebhookReceipt(BaseModel):
     """The outcome of a webhook: `accepted`, `repeated` if it arrived before, or `ignored` if its event is unknown."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"outcome": "accepted"}]})
+
     outcome: Literal["accepted", "repeated", "ignored"]
 
 

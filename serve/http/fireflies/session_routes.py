@@ -7,14 +7,23 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.config import JsonDict
 
 from operators.errors import NotFoundError
 from operators.fields import Name, SourceLanguage, StrictModel, Title
 from operators.meeting_config import Glossary, MeetingConfig, TargetLanguages
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import BudgetView, KeyFields, connect_api, read_budget, read_stored_key, store_key
+from serve.http.fireflies.client import (
+    BUDGET_EXAMPLE,
+    BudgetView,
+    KeyFields,
+    connect_api,
+    read_budget,
+    read_stored_key,
+    store_key,
+)
 from serve.http.meeting_routes import ChangeConfigRequest, change_meeting_config
 from serve.http.problems import problem_responses
 from storage.ingest.connector_opening import open_session
@@ -29,6 +38,26 @@ router = APIRouter(prefix="/api/fireflies", tags=["fireflies"])
 
 DisplayMode = Literal["both", "source", "translation"]
 """Which text a page shows of a session."""
+_SESSION_EXAMPLE: JsonDict = {
+    "id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718293",
+    "transcript_id": "ASxwZxCstx",
+    "meeting_id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718294",
+    "meeting_title": "Monday",
+    "meeting_status": "ended",
+    "status": "ended",
+    "is_paused": False,
+    "is_disconnecting": False,
+    "target_languages": ["pt", "es"],
+    "display_mode": "both",
+    "counters": {"messages": 310, "connects": 2, "disconnects": 1, "filled": 4},
+    "last_error": "the connection was lost",
+    "gaps": [{"start": 61.5, "end": 64.0}],
+    "budget": BUDGET_EXAMPLE,
+    "connected_at": "2026-11-30T09:01:10Z",
+    "last_message_at": "2026-11-30T09:01:12Z",
+    "ended_at": "2026-11-30T09:41:00Z",
+    "created_at": "2026-11-30T09:00:00Z",
+}
 
 
 class ConnectRequest(KeyFields):
@@ -60,6 +89,8 @@ class DisconnectRequest(StrictModel):
 class PauseRequest(StrictModel):
     """Whether Fireflies' own recording shall be paused or resumed as well. It allows ten such changes an hour."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"recording": True}]})
+
     recording: bool = False
 
 
@@ -71,6 +102,10 @@ class TargetLanguagesRequest(StrictModel):
 
 class TargetLanguagesResult(BaseModel):
     """The languages after a change, and before it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"success": True, "target_languages": ["pt", "es"], "previous": ["pt"]}]}
+    )
 
     success: Literal[True]
     target_languages: list[str]
@@ -98,6 +133,8 @@ class SessionView(BaseModel):
     can't be read.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_SESSION_EXAMPLE]})
+
     id: UUID
     transcript_id: str
     meeting_id: UUID
@@ -120,6 +157,8 @@ class SessionView(BaseModel):
 
 class SessionList(BaseModel):
     """Sessions, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"sessions": [_SESSION_EXAMPLE]}]})
 
     sessions: list[SessionView]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
@@ -41,6 +42,25 @@ MAX_MESSAGE_COUNT = 1_000
 """The most messages in a request."""
 
 router = APIRouter(prefix="/api/sources", tags=["sources"])
+
+_CONFIG_EXAMPLE: JsonDict = {
+    "source": "recall",
+    "title": "Recall.ai",
+    "source_language": "auto",
+    "target_languages": ["de", "pt"],
+    "style": "",
+    "has_secret": True,
+    "secret_env": "RECALL_SECRET",
+    "refused_count": 0,
+    "updated_at": "2026-11-30T09:00:00Z",
+}
+_RESULT_EXAMPLE: JsonDict = {
+    "results": [{"index": 0, "outcome": "accepted", "chunks": 1, "errors": []}],
+    "accepted": 1,
+    "repeated": 0,
+    "refused": 0,
+    "ignored": 0,
+}
 
 SourceName = Annotated[Name, Path(description=f"The source: {', '.join(ADAPTERS)}.")]
 MeetingQuery = Annotated[
@@ -88,6 +108,8 @@ class SourceConfig(BaseModel):
     `refused_count` is the number of requests that were refused because of a wrong or missing signature or key.
     """
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_CONFIG_EXAMPLE]})
+
     source: str
     title: str
     source_language: str
@@ -102,12 +124,16 @@ class SourceConfig(BaseModel):
 class SourceConfigs(BaseModel):
     """The configured sources, and the names of all sources that Parley understands."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"sources": [_CONFIG_EXAMPLE], "known": list(ADAPTERS)}]})
+
     sources: list[SourceConfig]
     known: list[str]
 
 
 class MessageBatchResult(BaseModel):
     """The result of each message, and how many messages had each outcome."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RESULT_EXAMPLE]})
 
     results: list[MessageResult]
     accepted: int

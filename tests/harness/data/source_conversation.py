@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 BEGAN_AT_MS = 1_700_000_000_000
 """When the conversation began (ms since the Unix epoch)."""
@@ -41,6 +41,7 @@ CONVERSATION = (
 SPEAKER_NUMBERS = {"Maya": 0, "Tomás": 1, "Priya": 2}
 Messages = Iterator[tuple[float, dict[str, Any]]]
 """Messages with their arrival in seconds after the meeting's start."""
+FirefliesEnvelope = Literal["payload", "data"] | None
 
 
 def iso(seconds: float) -> str:
@@ -284,6 +285,59 @@ def _speechmatics(kind: str, turn: Turn, first: int, last: int) -> dict[str, Any
     }
 
 
+def fireflies_messages(envelope: FirefliesEnvelope = "payload") -> Messages:
+    """The conversation as Fireflies sends it live. It marks no text as final.
+
+    Args:
+        envelope: the field of a broadcast that has its content; None for a flat broadcast.
+    """
+    yield 0.0, {"type": "connection.established", "message": "Connected", "timestamp": iso(0)}
+    for number, turn in enumerate(CONVERSATION):
+        for count in range(1, len(turn.words) + 1):
+            yield turn.words[count - 1][2], _fireflies(number, turn, count, envelope)
+
+
+def _fireflies(number: int, turn: Turn, count: int, envelope: FirefliesEnvelope) -> dict[str, Any]:
+    content = {
+        "chunk_id": str(number),
+        "text": " ".join(turn.text.split()[:count]),
+        "speaker_name": turn.speaker,
+        "start_time": turn.start,
+        "end_time": turn.words[count - 1][2],
+    }
+    if envelope is None:
+        return {"transcript_id": "conversation", **content}
+    return {"type": "transcription.broadcast", "message": "", "timestamp": iso(turn.end), envelope: content}
+
+
+def fireflies_transcript() -> dict[str, Any]:
+    """The conversation as a transcript of Fireflies' GraphQL API."""
+    return {
+        "id": "conversation",
+        "title": "Launch",
+        "date": BEGAN_AT_MS,
+        "is_live": False,
+        "sentences": [
+            {
+                "index": number,
+                "text": turn.text,
+                "raw_text": turn.text.lower(),
+                "start_time": turn.start,
+                "end_time": turn.end,
+                "speaker_id": SPEAKER_NUMBERS[turn.speaker],
+                "speaker_name": turn.speaker,
+                "ai_filters": {"question": turn.text if "?" in turn.text else None, "sentiment": "neutral"},
+            }
+            for number, turn in enumerate(CONVERSATION)
+        ],
+        "summary": {"overview": "A launch is planned.", "action_items": None, "keywords": ["launch"]},
+        "meeting_attendees": [{"displayName": "Maya", "email": "maya@example.com", "phoneNumber": None}],
+        "meeting_attendance": [{"name": "Maya", "join_time": iso(0), "leave_time": None}],
+        "analytics": {"sentiments": {"neutral_pct": 100}, "speakers": [{"name": "Maya", "word_count": 17}]},
+        "transcript_url": "https://app.fireflies.ai/view/conversation",
+    }
+
+
 MESSAGES = {
     "recall": recall_messages,
     "vexa": vexa_messages,
@@ -293,7 +347,7 @@ MESSAGES = {
     "whisperlive": whisperlive_messages,
     "speechmatics": speechmatics_messages,
 }
-"""The conversation by source."""
+"""The conversation by source that sends its messages to Parley."""
 
 
 def generic_events() -> Iterator[tuple[float, dict[str, Any]]]:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from cluster.fireflies_sim.simulator import DEFAULT_API_KEY, FirefliesSimulator
 from operators.engine_config import EnginesConfig
@@ -74,6 +75,8 @@ BODIES: dict[str, Any] = {
     WEBHOOK: {"event": "meeting.transcribed", "meeting_id": "none"},
 }
 """A valid body for each route that takes one."""
+WITH_ANSWER_EXAMPLES = ("/api/webhooks", "/api/fireflies", "/api/sources", "/api/imports")
+"""Paths whose routes have examples of their answers, too."""
 MOST = 500
 """The most bytes of a body."""
 
@@ -270,15 +273,33 @@ async def test_overload_is_described(
         assert found == running.documented_routes(429)
 
 
-async def test_every_body_of_a_webhook_route_has_an_example(stage: ApiHarness) -> None:
+def examples_of(media: dict[str, Any], schemas: dict[str, Any]) -> list[Any]:
+    """Return the examples of a body: its own, or those of the schemas that it names."""
+    if "example" in media:
+        return [media["example"]]
+    if "examples" in media:
+        return [example["value"] for example in media["examples"].values()]
+    alternatives = [media["schema"], *media["schema"].get("anyOf", [])]
+    references = [each["$ref"].rpartition("/")[2] for each in alternatives if "$ref" in each]
+    return [example for name in references for example in schemas[name].get("examples", [])]
+
+
+async def test_every_request_and_each_answer_of_a_source_has_a_valid_example(stage: ApiHarness) -> None:
     description = (await stage.http.get("/openapi.json")).json()
-    schemas = description["components"]["schemas"]
+    components = description["components"]
+    for schema in components["schemas"].values():
+        # FastAPI leaves nulls out of examples.
+        nullable = {
+            name for name, each in schema.get("properties", {}).items() if {"type": "null"} in each.get("anyOf", [])
+        }
+        schema["required"] = [name for name in schema.get("required", []) if name not in nullable]
     for path, operations in description["paths"].items():
-        if not path.startswith("/api/webhooks"):
-            continue
         for operation in operations.values():
             bodies = [operation["requestBody"]] if "requestBody" in operation else []
-            bodies += [answer for status, answer in operation["responses"].items() if status.startswith("2")]
-            for body in bodies:
-                for media in body.get("content", {}).values():
-                    assert schemas[media["schema"]["$ref"].rpartition("/")[2]]["examples"], path
+            if path.startswith(WITH_ANSWER_EXAMPLES):
+                bodies += [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            for media in (media for body in bodies for media in body.get("content", {}).values()):
+                examples = examples_of(media, components["schemas"])
+                assert examples, f"{operation['operationId']} lacks an example"
+                for example in examples:
+                    Draft202012Validator({**media["schema"], "components": components}).validate(example)

@@ -8,13 +8,18 @@ import pytest
 
 from operators.entries import Chunk
 from operators.sources import ADAPTERS, AdapterContext, restore_state
+from operators.sources.fireflies import FIREFLIES
+from operators.sources.fireflies_transcripts import parse_transcript
 from operators.subtitles import parse_subtitles
 from tests.harness.data.source_conversation import (
     BEGAN_AT_MS,
     CONVERSATION,
     MESSAGES,
     SPEAKER_NUMBERS,
+    FirefliesEnvelope,
     Messages,
+    fireflies_messages,
+    fireflies_transcript,
     generic_events,
     vtt_file,
 )
@@ -32,9 +37,13 @@ EXPECTED = [
 LABELS = {name: f"Speaker {number + 1}" for name, number in SPEAKER_NUMBERS.items()}
 
 
+ALL_ADAPTERS = {**ADAPTERS, FIREFLIES.name: FIREFLIES}
+ALL_MESSAGES = {**MESSAGES, FIREFLIES.name: fireflies_messages}
+
+
 def adapt(source: str, messages: Messages) -> list[tuple[float, Chunk]]:
     """Fold messages through a source's adapter. The state is stored as JSON after each message, as between two replicas."""
-    adapter = ADAPTERS[source]
+    adapter = ALL_ADAPTERS[source]
     stored: str | None = None
     chunks: list[tuple[float, Chunk]] = []
     for at, message in messages:
@@ -70,6 +79,16 @@ def test_a_source_without_speakers_gives_the_same_sentences_with_one_label() -> 
     assert_same_sentences(sentences(adapt("whisperlive", MESSAGES["whisperlive"]())), lambda _: "Speaker 1")
 
 
+@pytest.mark.parametrize("envelope", ["payload", "data", None])
+def test_fireflies_broadcasts_give_the_same_sentences(envelope: FirefliesEnvelope) -> None:
+    assert_same_sentences(sentences(adapt("fireflies", fireflies_messages(envelope))))
+
+
+def test_a_transcript_of_fireflies_gives_the_same_sentences() -> None:
+    chunks = parse_transcript(fireflies_transcript()).chunks
+    assert_same_sentences(sentences((chunk.end, chunk) for chunk in chunks))
+
+
 def test_generic_events_give_the_same_sentences() -> None:
     assert_same_sentences(sentences((at, Chunk.model_validate(fields)) for at, fields in generic_events()))
 
@@ -87,9 +106,9 @@ def test_a_subtitle_file_gives_the_same_sentences() -> None:
     )
 
 
-@pytest.mark.parametrize("source", MESSAGES)
+@pytest.mark.parametrize("source", ALL_MESSAGES)
 def test_a_conversation_that_is_delivered_twice_adds_no_words(source: str) -> None:
-    messages = list(MESSAGES[source]())
+    messages = list(ALL_MESSAGES[source]())
     twice = [timed for timed in messages for _ in range(2)]
     outcome = sentences(adapt(source, iter(twice)))
     assert [one.text for one in sorted(outcome.current_sentences.values(), key=lambda one: one.start)] == [
@@ -97,12 +116,12 @@ def test_a_conversation_that_is_delivered_twice_adds_no_words(source: str) -> No
     ]
 
 
-@pytest.mark.parametrize("source", MESSAGES)
+@pytest.mark.parametrize("source", ALL_MESSAGES)
 def test_a_lost_state_adds_no_words(source: str) -> None:
-    adapter = ADAPTERS[source]
+    adapter = ALL_ADAPTERS[source]
     chunks: list[tuple[float, Chunk]] = []
     state = adapter.initial_state
-    messages = list(MESSAGES[source]())
+    messages = list(ALL_MESSAGES[source]())
     for index, (at, message) in enumerate(messages):
         if index == len(messages) // 2:
             state = adapter.initial_state

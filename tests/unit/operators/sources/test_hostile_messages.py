@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from typing import Any
 
@@ -13,10 +14,22 @@ from hypothesis import strategies as st
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
 from operators.sources import ADAPTERS, AdapterContext, restore_state
-from tests.harness.data.source_conversation import BEGAN_AT_MS, MESSAGES
+from operators.sources.fireflies import FIREFLIES
+from operators.sources.fireflies_transcripts import parse_transcript
+from tests.harness.data.source_conversation import (
+    BEGAN_AT_MS,
+    MESSAGES,
+    fireflies_messages,
+    fireflies_transcript,
+)
 
 MAX_STATE_CHARS = 200_000
+ALL_ADAPTERS = {**ADAPTERS, FIREFLIES.name: FIREFLIES}
 VALID = {source: [message for _, message in messages()] for source, messages in MESSAGES.items()}
+VALID[FIREFLIES.name] = [
+    message for envelope in ("payload", "data", None) for _, message in fireflies_messages(envelope)
+]
+TRANSCRIPT = fireflies_transcript()
 SCALARS = (
     st.none()
     | st.booleans()
@@ -59,8 +72,35 @@ def mutate(message: Any, draw: random.Random, replacement: Any) -> Any:
     return message
 
 
+def mutate_often(message: Any, draw: random.Random, replacements: list[Any]) -> Any:
+    """Mutate a message once with each replacement."""
+    for replacement in replacements:
+        message = mutate(message, draw, replacement)
+    return message
+
+
+def parse_any_transcript(content: Any) -> None:
+    """Parse a transcript, which is refused by field, or whose sentences are all read, counted as invalid, or blank."""
+    refusal: InvalidInputError | None = None
+    try:
+        transcript = parse_transcript(content)
+    except InvalidInputError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.field
+        assert refusal.fix
+        return
+    for chunk in transcript.chunks:
+        assert Chunk.model_validate_json(chunk.model_dump_json()) == chunk
+    assert len({chunk.chunk_id for chunk in transcript.chunks}) == len(transcript.chunks)
+    sentences = content.get("sentences") or []
+    blank_count = sum(1 for one in sentences if isinstance(one, dict) and not str(one.get("text")).strip())
+    assert 0 <= len(sentences) - len(transcript.chunks) - transcript.invalid_count <= blank_count
+    json.dumps(transcript.metadata, allow_nan=False).encode()
+
+
 def step_all(source: str, messages: list[Any]) -> None:
-    adapter = ADAPTERS[source]
+    adapter = ALL_ADAPTERS[source]
     stored: str | None = None
     refusals: list[InvalidInputError] = []
     for index, message in enumerate(messages):
@@ -81,14 +121,14 @@ def step_all(source: str, messages: list[Any]) -> None:
     assert all(refusal.field and refusal.fix for refusal in refusals)
 
 
-@pytest.mark.parametrize("source", ADAPTERS)
+@pytest.mark.parametrize("source", ALL_ADAPTERS)
 @given(replacements=st.lists(JSON, min_size=4, max_size=4), seed=st.integers(0, 2**32))
 def test_mutated_messages_are_refused_by_field(source: str, replacements: list[Any], seed: int) -> None:
     draw = random.Random(seed)
     step_all(source, [mutate(draw.choice(VALID[source]), draw, replacement) for replacement in replacements])
 
 
-@pytest.mark.parametrize("source", ADAPTERS)
+@pytest.mark.parametrize("source", ALL_ADAPTERS)
 @given(
     message=st.dictionaries(
         st.sampled_from(["type", "event", "trigger", "message", "segments", "data"]), JSON, max_size=3
@@ -98,10 +138,27 @@ def test_random_messages_are_refused_by_field(source: str, message: dict[str, An
     step_all(source, [message])
 
 
+@given(replacements=st.lists(JSON, min_size=1, max_size=4), seed=st.integers(0, 2**32))
+def test_mutated_transcripts_of_fireflies_are_refused_by_field(replacements: list[Any], seed: int) -> None:
+    parse_any_transcript(mutate_often(TRANSCRIPT, random.Random(seed), replacements))
+
+
+def test_a_sentence_that_is_no_object_is_counted() -> None:
+    transcript = parse_transcript(TRANSCRIPT | {"sentences": ["Good morning.", None, *TRANSCRIPT["sentences"]]})
+    assert (len(transcript.chunks), transcript.invalid_count) == (len(TRANSCRIPT["sentences"]), 2)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ADAPTERS)
+@pytest.mark.parametrize("source", ALL_ADAPTERS)
 @settings(max_examples=3_600, deadline=None)
 @given(replacements=st.lists(JSON, min_size=4, max_size=4), seed=st.integers(0, 2**32))
 def test_a_hundred_thousand_messages(source: str, replacements: list[Any], seed: int) -> None:
     draw = random.Random(seed)
     step_all(source, [mutate(draw.choice(VALID[source]), draw, replacement) for replacement in replacements])
+
+
+@pytest.mark.slow
+@settings(max_examples=3_600, deadline=None)
+@given(replacements=st.lists(JSON, min_size=1, max_size=4), seed=st.integers(0, 2**32))
+def test_thousands_of_transcripts_of_fireflies(replacements: list[Any], seed: int) -> None:
+    parse_any_transcript(mutate_often(TRANSCRIPT, random.Random(seed), replacements))

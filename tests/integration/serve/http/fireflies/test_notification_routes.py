@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
+from serve.http.fireflies.notification_routes import KNOWN_EVENTS
 from tests.harness.api.fireflies_account import KEY_VARIABLE, WEBHOOK_SECRET, post_webhook, sign, store_account
 from tests.harness.lane.threaded_lane import query_rows
 from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector
@@ -25,13 +27,22 @@ pytestmark = pytest.mark.usefixtures("fireflies_secrets")
 
 API = "/api/fireflies"
 TRANSCRIBED = {"event": "meeting.transcribed", "timestamp": 1_795_000_000_000, "meeting_id": "past-1"}
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["", " ", "\x00", "\ud800", "x" * 201, 10**400, 2**63, -1])
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
+FIELDS = {"event": st.sampled_from(KNOWN_EVENTS) | JSON, "meeting_id": st.text(min_size=1, max_size=9) | JSON}
 BODIES = st.binary(max_size=60) | st.one_of(
-    JSON, st.fixed_dictionaries({"event": JSON, "meeting_id": JSON}, optional={"timestamp": JSON})
+    JSON, st.fixed_dictionaries(FIELDS), st.fixed_dictionaries({}, optional=FIELDS | {"timestamp": JSON, "more": JSON})
 ).map(lambda content: json.dumps(content).encode())
 
 
@@ -78,19 +89,24 @@ async def test_a_repeated_delivery_changes_nothing_and_an_unknown_event_is_count
     }
 
 
-async def test_any_signed_body_is_accepted_or_refused_with_its_field(stage: ApiHarness) -> None:
+async def test_any_signed_body_is_accepted_or_refused_with_its_field_and_counted(stage: ApiHarness) -> None:
     store_account(stage.engine, "http://127.0.0.1:9")
     loop = asyncio.get_running_loop()
+    statuses = Counter[int]()
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(BODIES)
     def send(body: bytes) -> None:
         answer = asyncio.run_coroutine_threadsafe(post_webhook(stage.http, body), loop).result()
         assert answer.status_code in (200, 400, 422), answer.text
+        statuses[answer.status_code] += 1
         if answer.status_code == 422:
             assert answer.json()["errors"][0]["field"]
 
     await asyncio.to_thread(send)
+    counts = (await stage.http.get(f"{API}/config")).json()["webhooks"]
+    assert counts["refused:invalid"] == statuses[400] + statuses[422] > 0
+    assert sum(counts.values()) == statuses.total() > counts["refused:invalid"]
 
 
 async def test_the_stored_key_is_not_sent_to_a_new_address(stage: ApiHarness) -> None:
