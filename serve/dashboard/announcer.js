@@ -37,7 +37,8 @@ export class Announcer {
         `${this.#speakerLabels.labelFor(sentence).name}: `,
         textElement(text ?? sentence.text, text === null ? sourceLanguage : readerSettings.language),
       );
-      if (hasWarnings || state === "untranslated") line.append(` (${note})`);
+      // A source text in the place of a caption is announced with the reason.
+      if (hasWarnings || (text === null && note)) line.append(` (${note})`);
       this.#log.append(line);
     }
     while (this.#log.childElementCount > MAX_LINES) this.#log.firstElementChild.remove();

@@ -25,6 +25,12 @@ export function formatOffset(totalSeconds) {
   return hours ? `${hours}:${padTwo(minutes)}:${padTwo(seconds)}` : `${minutes}:${padTwo(seconds)}`;
 }
 
+/** Format a duration in seconds in its largest unit: "41 s", "12 min", "5 h". */
+export function formatDuration(seconds) {
+  if (seconds < 120) return `${Math.ceil(seconds)} s`;
+  return seconds < 7200 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`;
+}
+
 /** Format an ISO timestamp; only the time if it is today. */
 export function formatTimestamp(iso) {
   const date = new Date(iso);

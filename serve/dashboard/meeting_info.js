@@ -1,9 +1,13 @@
-// The facts about a meeting above its transcript: summary, engines, counters and export links.
+// The facts about a meeting above its transcript: summary, engines, connector, counters and export links.
 
 import { getJson } from "./api.js";
+import { describeConnector } from "./connector_status.js";
 import { isOver, meetingSummary, nonZeroCounters } from "./meeting_status.js";
 
 const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", jsonl: "JSON Lines" };
+
+/** The API's names of the texts that a view of the captions shows. */
+const EXPORTED_TEXTS = { both: "both", translation: "target" };
 
 /** Milliseconds of pending captions after which the page asks the server for engine problems. */
 const PENDING_ALERT_MS = 4_000;
@@ -22,7 +26,7 @@ export class MeetingInfo {
   }
 
   /**
-   * Show a meeting's summary, engines and counters.
+   * Show a meeting's summary, engines, connector and counters.
    *
    * @param modelsText description of the configured engines, from the last `status` event; empty without a configuration.
    * @param engine the engine of the latest translation. It may be a fallback, not the preferred one.
@@ -37,11 +41,26 @@ export class MeetingInfo {
     const translating = [modelsText, lastTranslation, this.#problems].filter(Boolean).join("; ");
     this.#part(".models").textContent = translating;
     this.#part(".models").hidden = !translating || isOver(meeting);
+    this.#showConnector(meeting);
     const counters = nonZeroCounters(meeting);
     this.#part(".counters").hidden = counters.length === 0;
     this.#part("dl").replaceChildren(
       ...counters.flatMap(([label, number]) => [createElement("dt", label), createElement("dd", number.toLocaleString("en"))]),
     );
+  }
+
+  #showConnector(meeting) {
+    this.#part(".connector").hidden = !meeting.connector;
+    if (!meeting.connector) return;
+    const { state, label, facts, gaps, problem } = describeConnector(meeting);
+    this.#part(".connector").dataset.state = state;
+    const status = this.#part(".connector strong");
+    // Screen readers announce each change of the label, so an equal one is not set again.
+    if (status.textContent !== label) status.textContent = label;
+    for (const [selector, text] of [[".status-text", facts], [".gaps", gaps], [".problem", problem]]) {
+      this.#part(selector).textContent = text;
+      this.#part(selector).hidden = !text;
+    }
   }
 
   /** Whether captions are late, or a shown problem may be solved, and the last check is old enough. */
@@ -65,11 +84,11 @@ export class MeetingInfo {
     }
   }
 
-  /** Show links for the export of the transcript, with its captions in `language`, or without captions if it is null. */
-  showExports(path, language) {
+  /** Show links for the export of the text that the page shows: a `view` of the captions in `language` and their source. */
+  showExports(path, language, view) {
     const links = Object.entries(FORMATS).map(([format, name]) => {
       const link = createElement("a", name);
-      const parameters = language === null ? { format, text: "source" } : { format, text: "both", language };
+      const parameters = view === "source" ? { format, text: "source" } : { format, text: EXPORTED_TEXTS[view], language };
       link.href = `${path}/export?${new URLSearchParams(parameters)}`;
       return link;
     });

@@ -1,6 +1,7 @@
 // The start page: open meetings and recent ones, refreshed every few seconds.
 
 import { getJson } from "./api.js";
+import { connectorMark } from "./connector_status.js";
 import { meetingProgress, meetingSummary } from "./meeting_status.js";
 
 const POLL_MS = 5_000;
@@ -97,4 +98,8 @@ function updateCard(card, meeting, previous) {
   card.querySelector(".facts").textContent = meetingSummary(meeting);
   card.querySelector(".status-text").textContent = text;
   card.querySelector(".status-text").classList.toggle("behind", isBehind);
+  const mark = connectorMark(meeting);
+  card.querySelector(".connector-mark").hidden = mark === null;
+  card.querySelector(".connector-mark").dataset.state = mark?.state ?? "";
+  card.querySelector(".connector-mark").textContent = mark?.label ?? "";
 }

@@ -4,6 +4,7 @@ import { getJson } from "./api.js";
 import { Autoscroll } from "./autoscroll.js";
 import { ColumnHeaders } from "./column_headers.js";
 import { describeConnection } from "./connection_status.js";
+import { isConnectorOpen } from "./connector_status.js";
 import { EventStream } from "./event_stream.js";
 import { MeetingInfo } from "./meeting_info.js";
 import { isOver, meetingProgress } from "./meeting_status.js";
@@ -160,14 +161,16 @@ class MeetingPage {
   async #poll() {
     const { kind } = this.#stream.state;
     const mayResume = kind === "over" && this.#meeting.status === "timed_out";
-    if (kind !== "live" && !mayResume) return;
+    // A connector ends after its meeting.
+    const mayEnd = kind === "over" && this.#meeting.connector && isConnectorOpen(this.#meeting.connector);
+    if (document.hidden || (kind !== "live" && !mayResume && !mayEnd)) return;
     const previous = this.#meeting;
     await this.#fetchMeeting();
     this.#previousMeeting = previous;
     if (mayResume && !this.#isComplete) this.#stream.resume();
   }
 
-  /** Update the page after a change of its languages, or of whether captions are still to come. */
+  /** Update the page after a change of its languages, of the text to show, or of whether captions are still to come. */
   #updateLanguages() {
     if (!this.#meeting) return;
     const { source_language: source, target_languages: targets } = this.#meeting.config;
@@ -175,13 +178,15 @@ class MeetingPage {
     const languages = [...new Set([...targets, ...this.#transcriptView.languages])];
     const language = this.#columnHeaders.selectLanguage(languages);
     const isExpected = targets.includes(language) && this.#stream?.state.kind !== "over";
-    const currentLanguages = JSON.stringify([sourceLanguage, languages, language, isExpected]);
+    const view = language === null ? "source" : this.#columnHeaders.selectView(this.#meeting.connector?.display_mode);
+    const currentLanguages = JSON.stringify([sourceLanguage, languages, language, isExpected, view]);
     if (currentLanguages === this.#lastLanguages) return;
     this.#lastLanguages = currentLanguages;
-    query(".transcript").classList.toggle("single", language === null);
-    this.#columnHeaders.show(sourceLanguage, language, languages);
-    this.#meetingInfo.showExports(this.#path, language);
-    this.#transcriptView.setReader({ language, isExpected, sourceLanguage });
+    query(".transcript").dataset.view = view;
+    this.#columnHeaders.show(sourceLanguage, language, languages, view);
+    this.#meetingInfo.showExports(this.#path, language, view);
+    // Without a language, the source text is read out.
+    this.#transcriptView.setReader({ language: view === "source" ? null : language, isExpected, sourceLanguage });
   }
 
   #showNotFound() {

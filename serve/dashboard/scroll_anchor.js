@@ -63,7 +63,8 @@ function boxTop(element) {
 
 /** The top of a row's text, not of its box: the speaker's name may be inserted above the text. */
 function textTop(row) {
-  return boxTop(row.querySelector(".source"));
+  const source = row.querySelector(".source");
+  return boxTop(source.checkVisibility() ? source : row.querySelector(".caption"));
 }
 
 /** The index of the first element whose top is at or below `line`, by binary search. Elements are ordered from top to bottom. */

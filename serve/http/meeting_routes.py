@@ -17,10 +17,11 @@ from operators.entries import ConfigChanged
 from operators.errors import InvalidInputError
 from operators.fields import EpochMs, Name, SourceLanguage, StrictModel, Title, to_invalid_input_error
 from operators.meeting_config import Clock, Glossary, MeetingConfig, MeetingConfigSummary, Style, TargetLanguages
+from serve.http.connector_views import ConnectorDetail, ConnectorSummary, describe_connector, summarize_connector
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.ingest_routes import build_conflict_error
 from serve.http.problems import problem_responses
-from storage.postgres import meeting_queries, transcript_queries
+from storage.postgres import connector_sessions, meeting_queries, transcript_queries
 from storage.records import DEFAULT_TEAM_ID, Meeting, MeetingRecord, MeetingState, MeetingStatus
 from storage.redis_log.event_log import NewEvent
 
@@ -72,21 +73,26 @@ class EndRequest(StrictModel):
 
 
 class MeetingSummary(MeetingState, frozen=True):
-    """A meeting without its glossary. `pending_captions` is the number of captions that are not translated yet."""
+    """A meeting without its glossary. `pending_captions` is the number of captions that are not translated yet.
+
+    `connector` is Parley's connection to the meeting at a source; null if there is none.
+    """
 
     config: MeetingConfigSummary
     pending_captions: int
+    connector: ConnectorSummary | None
 
 
 class MeetingDetail(Meeting, frozen=True):
     """A meeting in its current state: `last_accepted` is exact, and `counters` includes the latest refusals.
 
     `pending_captions` is the number of captions that are not translated yet. `lag` is how many seconds the meeting's lane is
-    behind, measured once a second.
+    behind, measured once a second. `connector` is Parley's connection to the meeting at a source; null if there is none.
     """
 
     pending_captions: int
     lag: float
+    connector: ConnectorDetail | None
 
 
 class MeetingPage(BaseModel):
@@ -146,12 +152,18 @@ async def list_meetings(
             conn, DEFAULT_TEAM_ID, statuses=status, limit=limit + 1, before=before
         )
         page = records[:limit]
-        pending = await transcript_queries.count_pending_by_meeting(
-            conn, DEFAULT_TEAM_ID, [record.id for record in page]
-        )
+        ids = [record.id for record in page]
+        pending = await transcript_queries.count_pending_by_meeting(conn, DEFAULT_TEAM_ID, ids)
+        sessions = await connector_sessions.read_latest_sessions(conn, DEFAULT_TEAM_ID, ids)
     return MeetingPage(
         meetings=[
-            MeetingSummary.model_validate(dict(record) | {"pending_captions": pending.get(record.id, 0)})
+            MeetingSummary.model_validate(
+                dict(record)
+                | {
+                    "pending_captions": pending.get(record.id, 0),
+                    "connector": summarize_connector(sessions.get(record.id)),
+                }
+            )
             for record in page
         ],
         before=page[-1].id if len(records) > limit else None,
@@ -219,6 +231,7 @@ async def _get_record(services: Services, meeting_id: UUID) -> MeetingRecord:
 async def _with_live_counts(services: Services, record: MeetingRecord) -> MeetingDetail:
     async with services.database.connect() as conn:
         pending = await transcript_queries.count_pending(conn, DEFAULT_TEAM_ID, record.id)
+        sessions = await connector_sessions.read_latest_sessions(conn, DEFAULT_TEAM_ID, [record.id])
     # The log has the last accepted ordinal before Postgres, and forgets it a day after the last entry.
     log_info = await services.log.read_state(str(record.id))
     return MeetingDetail.model_validate(
@@ -228,5 +241,6 @@ async def _with_live_counts(services: Services, record: MeetingRecord) -> Meetin
             "counters": dict(Counter(record.counters) + Counter(services.meetings.unstored_counts(record.id))),
             "pending_captions": pending,
             "lag": services.lane_lags.lag_of(record.lane_id),
+            "connector": await describe_connector(services, sessions.get(record.id)),
         }
     )

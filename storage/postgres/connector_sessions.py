@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -33,6 +33,11 @@ _BY_ID = text("select * from connector_sessions where team_id = :team_id and id 
 _LIST = text(
     "select * from connector_sessions where team_id = :team_id and (:all or status not in ('failed', 'ended'))"
     " order by created_at desc, id desc limit :limit"
+)
+_LATEST_BY_MEETING = text(
+    "select distinct on (meeting_id) * from connector_sessions"
+    " where team_id = :team_id and meeting_id = any(cast(:meeting_ids as uuid[]))"
+    " order by meeting_id, created_at desc, id desc"
 )
 _OPEN = text("select * from connector_sessions where status not in ('failed', 'ended') order by id")
 _HAS_WORK = text(
@@ -162,6 +167,15 @@ async def list_sessions(
     """
     parameters = {"team_id": team_id, "all": include_closed, "limit": limit}
     return [_to_record(row) for row in (await conn.execute(_LIST, parameters)).mappings()]
+
+
+async def read_latest_sessions(
+    conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]
+) -> dict[UUID, ConnectorSession]:
+    """Read the latest session of each of a team's meetings that has any, by the meeting's id."""
+    parameters = {"team_id": team_id, "meeting_ids": list(meeting_ids)}
+    records = [_to_record(row) for row in (await conn.execute(_LATEST_BY_MEETING, parameters)).mappings()]
+    return {record.meeting_id: record for record in records}
 
 
 async def list_open_sessions(conn: AsyncConnection) -> list[ConnectorSession]:

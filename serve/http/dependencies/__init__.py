@@ -1,8 +1,8 @@
 """What the routes use, one of each per replica: databases, log, live fan-out, limits and metrics.
 
 `services` opens and closes them, and gives them to routes as `ServicesDep`. `live_fanout` and `meeting_progress` serve the
-live streams of all clients, and `message_socket` serves clients that send. `stream_limit` bounds both, and `engine_problems`
-reads the engines' problems from replicas.
+live streams of all clients, and `message_socket` serves clients that send. `stream_limit` bounds both, `engine_problems` reads
+the engines' problems from replicas, and `request_budgets` reads what is left of the requests to a source.
 """
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "live_fanout",
     "meeting_progress",
     "message_socket",
+    "request_budgets",
     "services",
     "stream_limit",
 ]

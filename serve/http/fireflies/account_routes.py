@@ -14,18 +14,9 @@ from operators.engine_config import SecretVariable
 from operators.errors import InvalidInputError, MisconfiguredError
 from operators.meeting_config import MeetingConfig
 from operators.sources.fireflies import FIREFLIES
+from serve.http.dependencies.request_budgets import BUDGET_EXAMPLE, BudgetView, read_budget
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import (
-    BUDGET_EXAMPLE,
-    BudgetView,
-    KeyFields,
-    PlanName,
-    check_secret,
-    encrypt_secret,
-    open_api,
-    read_budget,
-    store_key,
-)
+from serve.http.fireflies.client import KeyFields, PlanName, check_secret, encrypt_secret, open_api, store_key
 from serve.http.problems import problem_responses
 from storage.postgres import connector_sessions, source_imports
 from storage.postgres.source_accounts import SourceAccount, StoredSecret, read_account, save_account

@@ -18,8 +18,9 @@ from pydantic.config import JsonDict
 from operators.characters import is_blank
 from operators.fields import Name, Title
 from operators.sources.fireflies_transcripts import parse_transcript
+from serve.http.dependencies.request_budgets import BUDGET_EXAMPLE, BudgetView
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import BUDGET_EXAMPLE, BudgetView, KeyFields, open_api
+from serve.http.fireflies.client import KeyFields, open_api
 from serve.http.problems import problem_responses
 from storage.postgres import meeting_queries, source_metadata
 from storage.records import DEFAULT_TEAM_ID

@@ -5,31 +5,28 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from functools import cache
 from typing import Annotated, Any, Literal
 
 import httpx
-from pydantic import BaseModel, ConfigDict, SecretStr, StringConstraints, field_validator, model_validator
-from pydantic.config import JsonDict
+from pydantic import SecretStr, StringConstraints, field_validator, model_validator
 
 from operators.engine_config import ServerUrl
 from operators.errors import ConflictError, InvalidInputError, MisconfiguredError, SetupError
 from operators.fields import StrictModel
 from operators.sources.fireflies import FIREFLIES
+from serve.http.dependencies.request_budgets import build_budget
 from serve.http.dependencies.services import Services
 from storage.encryption import SecretCipher
-from storage.ingest.request_budget import RequestBudget
 from storage.postgres.source_accounts import StoredSecret, read_account
 from storage.records import DEFAULT_TEAM_ID
-from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
+from storage.source_apis.fireflies import DEFAULT_BASE_URL, FirefliesApi
 
 PlanName = Literal["free", "pro", "business", "enterprise"]
 KeyVariable = Annotated[str, StringConstraints(pattern=r"^PARLEY_FIREFLIES_[A-Z0-9_]{1,60}$")]
 """An environment variable with a key of Fireflies. A request must not send any other secret to an address that it names."""
 MAX_SECRET_CHARS = 1_000
 """Maximum length of a key or a secret."""
-BUDGET_EXAMPLE: JsonDict = {"plan": "business", "limit": 60, "remaining": 58, "resets_in_s": 41}
 
 
 def check_secret(secret: SecretStr | None) -> SecretStr | None:
@@ -73,17 +70,6 @@ class KeyFields(StrictModel):
     def options(self) -> dict[str, Any]:
         """Return the options of a connector with this key."""
         return {"plan": self.plan or "free", "api_base_url": self.api_base_url or DEFAULT_BASE_URL}
-
-
-class BudgetView(BaseModel):
-    """The requests that the account's plan allows: `remaining` of `limit`, and more in `resets_in_s` seconds."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [BUDGET_EXAMPLE]})
-
-    plan: str
-    limit: int
-    remaining: int
-    resets_in_s: int
 
 
 def encrypt_secret(services: Services, secret: SecretStr) -> str:
@@ -171,17 +157,3 @@ async def connect_api(services: Services, key: str, options: Mapping[str, Any]) 
 def _ssl_context() -> ssl.SSLContext:
     """Return the context of all clients. To load the certificates takes longer than a request."""
     return httpx.create_ssl_context()
-
-
-def build_budget(services: Services, key: str, options: Mapping[str, Any]) -> RequestBudget:
-    """Build the budget of an account."""
-    return RequestBudget(services.redis, FIREFLIES.name, key, PLANS[str(options.get("plan") or "free")])
-
-
-async def read_budget(services: Services, key: StoredSecret, options: Mapping[str, Any]) -> BudgetView | None:
-    """Return what is left of the budget of a stored key; None if the key can't be read."""
-    try:
-        secret = SecretCipher(services.options.encryption_key).read_secret(key.encrypted, key.variable)
-    except SetupError:
-        return None
-    return BudgetView(**asdict(await build_budget(services, secret, options).read()))

@@ -13,8 +13,9 @@ from pydantic.config import JsonDict
 from operators.fields import Name, SourceLanguage
 from operators.meeting_config import Glossary, MeetingConfig, TargetLanguages
 from operators.sources.fireflies import FIREFLIES
+from serve.http.dependencies.request_budgets import BUDGET_EXAMPLE, BudgetView, read_budget
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import BUDGET_EXAMPLE, BudgetView, KeyFields, read_budget, store_key
+from serve.http.fireflies.client import KeyFields, store_key
 from serve.http.problems import problem_responses
 from storage.postgres import source_import_runs, source_imports
 from storage.postgres.source_accounts import StoredSecret, read_account

@@ -14,16 +14,10 @@ from operators.errors import NotFoundError
 from operators.fields import Name, SourceLanguage, StrictModel, Title
 from operators.meeting_config import Glossary, MeetingConfig, TargetLanguages
 from operators.sources.fireflies import FIREFLIES
+from serve.http.connector_views import DisplayMode, SessionGap, read_display_mode, read_gaps
+from serve.http.dependencies.request_budgets import BUDGET_EXAMPLE, BudgetView, read_budget
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import (
-    BUDGET_EXAMPLE,
-    BudgetView,
-    KeyFields,
-    connect_api,
-    read_budget,
-    read_stored_key,
-    store_key,
-)
+from serve.http.fireflies.client import KeyFields, connect_api, read_stored_key, store_key
 from serve.http.meeting_routes import ChangeConfigRequest, change_meeting_config
 from serve.http.problems import problem_responses
 from storage.ingest.connector_opening import open_session
@@ -36,8 +30,6 @@ from storage.source_apis.fireflies import RecordingAction
 
 router = APIRouter(prefix="/api/fireflies", tags=["fireflies"])
 
-DisplayMode = Literal["both", "source", "translation"]
-"""Which text a page shows of a session."""
 _SESSION_EXAMPLE: JsonDict = {
     "id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718293",
     "transcript_id": "ASxwZxCstx",
@@ -116,13 +108,6 @@ class DisplayModeRequest(StrictModel):
     """The text that pages show of a session: the source, the translation, or both."""
 
     display_mode: DisplayMode
-
-
-class SessionGap(BaseModel):
-    """Speech that may be missing, in seconds from the meeting's start. `end` is null while it is unknown."""
-
-    start: float
-    end: float | None
 
 
 class SessionView(BaseModel):
@@ -308,7 +293,7 @@ async def change_fireflies_display_mode(
     change: Annotated[DisplayModeRequest, Body(openapi_examples={"both": {"value": {"display_mode": "both"}}})],
     services: ServicesDep,
 ) -> SessionView:
-    """Change which text pages show of a session."""
+    """Change which text pages show of the session's meeting. A reader may choose another one on the page."""
     async with services.database.begin() as conn:
         options = {"display_mode": change.display_mode}
         session = await connector_sessions.change_options(conn, DEFAULT_TEAM_ID, session_id, options)
@@ -363,10 +348,10 @@ async def _view(services: Services, session: ConnectorSession) -> SessionView:
         is_paused=log_info.status == "paused" if log_info else meeting.status == "paused",
         is_disconnecting=session.desired == "disconnected" and session.ended_at is None,
         target_languages=list(config.target_languages),
-        display_mode=session.options.get("display_mode", "both"),
+        display_mode=read_display_mode(session),
         counters=dict(session.counters),
         last_error=session.last_error,
-        gaps=[SessionGap(start=start, end=end) for start, end in session.gaps],
+        gaps=read_gaps(session),
         budget=await read_budget(services, key, session.options),
         connected_at=session.connected_at,
         last_message_at=session.last_message_at,

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from cluster.fireflies_sim.simulator import DEFAULT_API_KEY
+from storage.postgres.tables import connector_sessions
 
 KEY_VARIABLE = "PARLEY_FIREFLIES_KEY"
 SECRET_VARIABLE = "PARLEY_FIREFLIES_SECRET"
@@ -57,6 +58,12 @@ def store_session(engine: Engine, meeting_id: str) -> UUID:
             values,
         )
     return session_id
+
+
+def change_session(engine: Engine, session_id: UUID, **values: Any) -> None:
+    """Change columns of a session, as its connector does."""
+    with engine.begin() as conn:
+        conn.execute(connector_sessions.update().where(connector_sessions.c.id == session_id).values(**values))
 
 
 def sign(body: bytes, secret: str = WEBHOOK_SECRET) -> str:

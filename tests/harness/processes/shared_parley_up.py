@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from cluster.fireflies_sim.simulator import DEFAULT_API_KEY
 from tests.harness.doubles.openai_server import API_KEY
 from tests.harness.processes.parley_up import ParleyUp
 
 
 @pytest.fixture(scope="session")
 def up(open_folder: Path) -> Iterator[ParleyUp]:
-    """A `parley up` that translates with Firefox's models. It has the API key of the tests' model servers."""
+    """A `parley up` that translates with Firefox's models. It has the API keys of the tests' model servers and of Fireflies."""
     folder = open_folder / "up"
     folder.mkdir(mode=0o755)
-    with ParleyUp(folder, translator="firefox", translation_key=API_KEY) as system:
+    with ParleyUp(folder, translator="firefox", translation_key=API_KEY, fireflies_key=DEFAULT_API_KEY) as system:
         yield system

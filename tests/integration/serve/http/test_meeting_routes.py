@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 
 from serve.app_options import ApiOptions
+from tests.harness.api.fireflies_account import change_session, store_session
 from tests.harness.api.server_thread import run_api
 from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
     from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api.api_harness"]
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.fireflies_account"]
 
 CONFIG = {"source_language": "en", "target_languages": ["pt-br"]}
 
@@ -83,6 +85,51 @@ async def test_each_listed_meeting_has_its_pending_captions(stage: ApiHarness) -
     none = await stage.create_meeting()
     listed = (await stage.http.get("/api/meetings")).json()["meetings"]
     assert {m["id"]: m["pending_captions"] for m in listed} == {two: 2, one: 1, none: 0}
+
+
+async def test_a_meeting_has_its_latest_connector(stage: ApiHarness, fireflies_secrets: None) -> None:
+    meeting, other = await stage.create_meeting(), await stage.create_meeting()
+
+    async def connectors() -> tuple[Any, Any]:
+        listed = (await stage.http.get("/api/meetings")).json()["meetings"]
+        assert next(one for one in listed if one["id"] == other)["connector"] is None
+        shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()["connector"]
+        return shown, next(one for one in listed if one["id"] == meeting)["connector"]
+
+    assert await connectors() == (None, None)
+    failed = store_session(stage.engine, meeting)
+    change_session(stage.engine, failed, status="failed", last_error="check the key", ended_at=datetime.now(UTC))
+    shown, listed = await connectors()
+    assert listed == {"source": "fireflies", "status": "failed"}
+    assert (shown["last_error"], shown["budget"], shown["ended_at"] is None) == ("check the key", None, False)
+    current = store_session(stage.engine, meeting)
+    options = {"plan": "business", "display_mode": "translation"}
+    change_session(stage.engine, current, gaps=[[1.5, None]], counters={"filled": 3}, options=options)
+    shown, listed = await connectors()
+    assert listed == {"source": "fireflies", "status": "connecting"}
+    assert shown["budget"] | {"resets_in_s": 0} == {"plan": "business", "limit": 60, "remaining": 60, "resets_in_s": 0}
+    assert shown | {"budget": None, "created_at": ""} == {
+        "source": "fireflies",
+        "status": "connecting",
+        "external_id": f"of {meeting}",
+        "is_disconnecting": False,
+        "display_mode": "translation",
+        "last_error": None,
+        "gaps": [{"start": 1.5, "end": None}],
+        "filled": 3,
+        "budget": None,
+        "connected_at": None,
+        "last_message_at": None,
+        "ended_at": None,
+        "created_at": "",
+    }
+
+
+async def test_a_connector_without_its_key_has_no_budget(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    change_session(stage.engine, store_session(stage.engine, meeting), desired="disconnected")
+    shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()["connector"]
+    assert (shown["budget"], shown["is_disconnecting"]) == (None, True)
 
 
 async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: ApiHarness) -> None:

@@ -147,7 +147,7 @@ async def test_page_works_with_screen_reader_and_keyboard(stage: ApiHarness, bro
         await reader.page.evaluate("() => scrollTo(0, 0)")
         await reader.wait_for("!document.querySelector('.scroll-to-latest').hidden")
         reached: list[str] = []
-        for _ in range(8):
+        for _ in range(9):
             await reader.page.keyboard.press("Tab")
             reached.append(
                 await reader.page.evaluate("() => document.activeElement.textContent.trim().split('\\n')[0]")
@@ -156,7 +156,8 @@ async def test_page_works_with_screen_reader_and_keyboard(stage: ApiHarness, bro
             assert ring == "solid"
         assert reached[:6] == ["Parley", "WebVTT", "SRT", "Markdown", "JSON Lines", "Counters"]
         assert reached[6].startswith("Portuguese")
-        assert reached[7].startswith("Jump to latest")
+        assert reached[7] == "BothOriginalTranslation"
+        assert reached[8].startswith("Jump to latest")
 
 
 async def test_each_final_caption_is_announced_once_with_its_speaker(stage: ApiHarness, browser: Browser) -> None:

@@ -362,7 +362,7 @@ async def test_reader_chooses_the_caption_language(stage: ApiHarness, reader: Pa
     await reader.wait_for_text("صباح")
     await reader.wait_for("document.querySelector('.row .source:lang(en-GB):dir(ltr)')")
     await reader.wait_for("document.querySelector('.row [dir=auto]:lang(ar):dir(rtl)')")
-    assert [o.strip() for o in await reader.page.locator("option").all_inner_texts()] == [
+    assert [o.strip() for o in await reader.page.locator(".caption-header > select option").all_inner_texts()] == [
         "Portuguese",
         "Japanese",
         "Arabic",
