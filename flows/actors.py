@@ -199,10 +199,11 @@ class ConnectorActor:
         postgres_url: the database.
         redis_url: the log's Redis.
         encryption_key: decrypts the API keys of the sessions; None if none are stored.
+        max_live: most live meetings that a team may have at once.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, encryption_key: str | None) -> None:
-        self._postgres_url, self._redis_url = postgres_url, redis_url
+    def __init__(self, postgres_url: str, redis_url: str, encryption_key: str | None, max_live: int) -> None:
+        self._postgres_url, self._redis_url, self._max_live = postgres_url, redis_url, max_live
         self._cipher = SecretCipher(encryption_key)
         self._stopping = asyncio.Event()
 
@@ -224,7 +225,8 @@ class ConnectorActor:
         ledger = asyncio.create_task(meetings.run_ledger())
         try:
             with publish_metrics(ProcessMetrics("connectors"), self._redis_url):
-                await ConnectorRunner(database, client, meetings, self._cipher).run(self._stopping)
+                runner = ConnectorRunner(database, client, meetings, self._cipher, self._max_live)
+                await runner.run(self._stopping)
         finally:
             ledger.cancel()
             await asyncio.gather(ledger, return_exceptions=True)

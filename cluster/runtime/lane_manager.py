@@ -159,7 +159,7 @@ class LaneManager:
             )
         )
         assert self._engine is not None  # noqa: S101 - `prepare` is called before `start`
-        connector_arguments = (self._urls.postgres, self._urls.redis, encryption_key)
+        connector_arguments = (self._urls.postgres, self._urls.redis, encryption_key, self._settings.max_live)
         self._supervisor.add(
             ManagedProcess(
                 "connectors",

@@ -40,12 +40,18 @@ class ConnectorRunner:
         client: Redis, with decoded responses.
         meetings: opens and feeds the meetings.
         cipher: decrypts the sessions' API keys.
+        max_live: most live meetings that a team may have at once.
     """
 
     def __init__(
-        self, database: AsyncEngine, client: redis.asyncio.Redis, meetings: MeetingService, cipher: SecretCipher
+        self,
+        database: AsyncEngine,
+        client: redis.asyncio.Redis,
+        meetings: MeetingService,
+        cipher: SecretCipher,
+        max_live: int,
     ) -> None:
-        self._database, self._redis, self._cipher = database, client, cipher
+        self._database, self._redis, self._cipher, self._max_live = database, client, cipher, max_live
         self._stores = SessionStores(database, meetings, ConnectorMemory(client))
         self._sessions: dict[UUID, FirefliesSession] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
@@ -53,7 +59,7 @@ class ConnectorRunner:
     async def run(self, stopping: asyncio.Event) -> None:
         """Run the open sessions and the jobs until `stopping` is set. The sessions stay open then, for the next run."""
         async with httpx.AsyncClient() as http:
-            jobs = FirefliesJobs(self._database, self._redis, self._stores.meetings, self._cipher, http)
+            jobs = FirefliesJobs(self._database, self._redis, self._stores.meetings, self._cipher, http, self._max_live)
             jobs_task = asyncio.create_task(jobs.run())
             try:
                 while not stopping.is_set():

@@ -40,6 +40,7 @@ class FirefliesJobs:
         meetings: opens and feeds the meetings.
         cipher: decrypts the API keys.
         http: the HTTP client.
+        max_live: most live meetings that a team may have at once.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class FirefliesJobs:
         meetings: MeetingService,
         cipher: SecretCipher,
         http: httpx.AsyncClient,
+        max_live: int,
     ) -> None:
         self._database = database
         accounts = FirefliesAccounts(database, client, cipher, http)
         self._imports = TranscriptImport(database, meetings, accounts, LaneLags(database, client))
         self._listing = TranscriptListing(database, accounts)
-        self._webhooks = WebhookProcessing(database, meetings, accounts)
+        self._webhooks = WebhookProcessing(database, meetings, accounts, max_live)
 
     async def run(self) -> None:
         """Run the jobs."""

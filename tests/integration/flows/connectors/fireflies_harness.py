@@ -34,6 +34,7 @@ class ConnectorHarness:
     def __init__(self, database: AsyncEngine, client: Any, connection: redis.Redis) -> None:
         self.database, self._client, self._redis = database, client, connection
         self.meetings = MeetingService(database, LogWriter(client))
+        self.max_live = 100
         self._task: asyncio.Task[None] | None = None
 
     async def open_session(
@@ -65,7 +66,7 @@ class ConnectorHarness:
     def start(self) -> None:
         """Start the connector."""
         self._stopping = asyncio.Event()
-        runner = ConnectorRunner(self.database, self._client, self.meetings, CIPHER)
+        runner = ConnectorRunner(self.database, self._client, self.meetings, CIPHER, self.max_live)
         self._task = asyncio.create_task(runner.run(self._stopping))
 
     async def kill(self) -> None:
