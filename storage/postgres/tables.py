@@ -255,7 +255,12 @@ connector_sessions = Table(
     Column("last_message_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
     _timestamp_column("created_at"),
-    CheckConstraint("(encrypted_key is null) <> (key_variable is null)", name="key"),
+    # An encrypted key is deleted when the session is over.
+    CheckConstraint(
+        "(encrypted_key is null) <> (key_variable is null)"
+        " or (encrypted_key is null and status in ('failed', 'ended'))",
+        name="key",
+    ),
     Index(
         "uq_connector_sessions_open",
         "team_id",
@@ -463,6 +468,9 @@ source_import_runs = Table(
     Column("skip", Integer, nullable=False, server_default="0"),
     Column("listed_count", Integer, nullable=False, server_default="0"),
     Column("queued_count", Integer, nullable=False, server_default="0"),
+    # The first listed transcripts that can't be read, and the number of all.
+    Column("issues", JSONB, nullable=False, server_default="[]"),
+    Column("issue_count", Integer, nullable=False, server_default="0"),
     Column("encrypted_key", Text),
     Column("key_variable", Text),
     Column("options", JSONB, nullable=False, server_default="{}"),

@@ -127,8 +127,10 @@ def read_stored_key(services: Services, key: StoredSecret) -> str:
     """Return a stored key.
 
     Raises:
-        ConflictError: it can't be read.
+        ConflictError: it can't be read, or it was deleted because its session is over.
     """
+    if not key:
+        raise ConflictError("no_key", "the session is over, so its key was deleted")
     try:
         return SecretCipher(services.options.encryption_key).read_secret(key.encrypted, key.variable)
     except SetupError as error:

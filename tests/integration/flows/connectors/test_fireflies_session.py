@@ -39,6 +39,7 @@ async def test_a_meeting_arrives_whole(harness: ConnectorHarness) -> None:
         assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
     assert row.last_error is None
     assert row.gaps == ()
+    assert row.encrypted_key is None
     assert row.counters["appended"] == row.counters["messages"] - row.counters.get("repeated", 0)
     assert await harness.meetings.append("default", row.meeting_id, []) or True
 
