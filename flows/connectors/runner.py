@@ -15,11 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.connectors.fireflies import FirefliesJobs, FirefliesSession, SessionStores, policy_of
+from operators.address_check import AddressRule
 from operators.errors import SetupError
 from storage.encryption import SecretCipher
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.ingest.request_budget import RequestBudget
+from storage.outbound_connections import open_http_client
 from storage.postgres import connector_sessions
 from storage.postgres.connector_sessions import ConnectorSession, SessionStatus
 from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
@@ -41,6 +43,7 @@ class ConnectorRunner:
         meetings: opens and feeds the meetings.
         cipher: decrypts the sessions' API keys.
         max_live: most live meetings that a team may have at once.
+        rule: the addresses of sources that are allowed.
     """
 
     def __init__(
@@ -50,15 +53,17 @@ class ConnectorRunner:
         meetings: MeetingService,
         cipher: SecretCipher,
         max_live: int,
+        rule: AddressRule,
     ) -> None:
         self._database, self._redis, self._cipher, self._max_live = database, client, cipher, max_live
+        self._rule = rule
         self._stores = SessionStores(database, meetings, ConnectorMemory(client))
         self._sessions: dict[UUID, FirefliesSession] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run the open sessions and the jobs until `stopping` is set. The sessions stay open then, for the next run."""
-        async with httpx.AsyncClient() as http:
+        async with open_http_client(self._rule) as http:
             jobs = FirefliesJobs(self._database, self._redis, self._stores.meetings, self._cipher, http, self._max_live)
             jobs_task = asyncio.create_task(jobs.run())
             try:
@@ -113,7 +118,7 @@ class ConnectorRunner:
         base_url = str(record.options.get("api_base_url") or DEFAULT_BASE_URL)
         plan = PLANS[str(record.options.get("plan", "free"))]
         api = FirefliesApi(http, base_url, api_key, RequestBudget(self._redis, record.source, api_key, plan))
-        return FirefliesSession(record, base_url, api_key, api, policy_of(plan), self._stores)
+        return FirefliesSession(record, base_url, api_key, api, policy_of(plan), self._stores, self._rule)
 
     async def _store_problem(self, record: ConnectorSession, status: SessionStatus, cause: str) -> None:
         """Store the problem of a session that does not run."""

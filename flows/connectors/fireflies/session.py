@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.connectors.fireflies.chunk_appender import ChunkAppender, SessionOverError
 from flows.connectors.fireflies.gap_policy import GapPolicy
 from flows.connectors.fireflies.realtime import RealtimeConnection, RealtimeMessage, connect
+from operators.address_check import AddressRule
 from operators.entries import Chunk
 from operators.errors import InvalidInputError, MisconfiguredError, NotFoundError, OverloadedError, ParleyError
 from operators.fields import MAX_NAME_CHARS
@@ -67,6 +68,7 @@ class FirefliesSession:
         api: the GraphQL API.
         policy: when gaps are filled.
         stores: the stores.
+        rule: the addresses that are allowed.
     """
 
     def __init__(
@@ -77,9 +79,10 @@ class FirefliesSession:
         api: FirefliesApi,
         policy: GapPolicy,
         stores: SessionStores,
+        rule: AddressRule,
     ) -> None:
         self._record, self._base_url, self._api_key = record, base_url, api_key
-        self._api, self._policy, self._stores = api, policy, stores
+        self._api, self._policy, self._stores, self._rule = api, policy, stores, rule
         self._counters = Counter(record.counters)
         self._gaps: list[Gap] = list(record.gaps)
         self._status: SessionStatus = record.status
@@ -132,7 +135,7 @@ class FirefliesSession:
         failures = 0
         while True:
             try:
-                async with connect(self._base_url, self._api_key, self._record.external_id) as connection:
+                async with connect(self._base_url, self._api_key, self._record.external_id, self._rule) as connection:
                     self._on_connected()
                     message_count = self._counters["messages"]
                     await self._read(connection)

@@ -18,6 +18,7 @@ from serve.http.fireflies.client import (
     BudgetView,
     KeyFields,
     PlanName,
+    check_base_url,
     check_secret,
     encrypt_secret,
     open_api,
@@ -159,6 +160,7 @@ async def change_fireflies_account(
         raise InvalidInputError(
             "api_base_url", "needs `api_key` or `key_variable` again, because the key is sent there"
         )
+    await check_base_url(services, change)
     options |= change.model_dump(include={"plan", "api_base_url"}, exclude_none=True)
     account = replace(account, options=options, config=change.config or account.config)
     return await _save(services, account)

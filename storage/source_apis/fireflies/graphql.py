@@ -85,7 +85,7 @@ class GraphqlClient:
         Raises:
             OverloadedError: nothing is left of the budget. No request was sent.
             UnavailableError: Fireflies can't respond now, or refuses further requests; the error says how long to wait.
-            MisconfiguredError: Fireflies refuses the key.
+            MisconfiguredError: Fireflies refuses the key, or the address of the API is refused.
             NotFoundError: Fireflies doesn't have the requested object.
             InvalidInputError: Fireflies refuses this request.
             MalformedResponseError: the response can't be read, or is too large.
@@ -108,6 +108,8 @@ class GraphqlClient:
             raise UnreachableError(f"Fireflies' API can't be reached ({type(error).__name__})") from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"Fireflies' API did not respond ({type(error).__name__})") from None
+        except (OSError, UnicodeError) as error:
+            raise UnreachableError(f"the host of Fireflies' API can't be resolved ({type(error).__name__})") from None
         return await self._read_response(response, content, list_name)
 
     async def _read_response(

@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from operators.address_check import AddressRule
 from operators.errors import MalformedResponseError
 from operators.meeting_config import MeetingConfig
 from storage.ingest.request_budget import RequestBudget
+from storage.outbound_connections import RefusedAddressError, open_http_client
 from storage.postgres import source_import_runs, source_imports
 from storage.postgres.lane_registry import ensure_lane
 from storage.postgres.source_accounts import StoredSecret
@@ -103,6 +105,17 @@ async def test_no_more_of_a_response_is_read_than_the_limit(hostile: HostileApi,
         with pytest.raises(MalformedResponseError, match="more than 64 MiB"):
             await api.read_transcript("endless")
     assert hostile.sent_bytes < 100 * 2**20
+
+
+async def test_a_refused_address_gets_no_request(hostile: HostileApi, url: str, redis_async: Any) -> None:
+    budget = RequestBudget(redis_async, "fireflies", "a-key", PLANS["business"])
+    for host in ("127.0.0.1", "localhost"):
+        async with open_http_client(AddressRule()) as http:
+            api = FirefliesApi(http, url.replace("127.0.0.1", host), "a-key", budget)
+            with pytest.raises(RefusedAddressError, match="is not public"):
+                await api.read_transcript("one")
+    async with open_http_client(AddressRule(loopback_allowed=True)) as http:
+        assert (await FirefliesApi(http, url, "a-key", budget).read_transcript("one"))["id"] == "one"
 
 
 async def test_unreadable_transcripts_of_a_page_are_named_and_the_others_imported(

@@ -167,12 +167,39 @@ async def test_target_languages_and_display_mode_change(stage: ApiHarness) -> No
     assert (await stage.http.get(f"{API}/sessions/{uuid4()}")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("url", "loopback_allowed", "cause"),
+    [
+        ("http://127.0.0.1:9", False, "its address 127.0.0.1 is not public"),
+        ("https://169.254.169.254", True, "its address 169.254.169.254 is not public"),
+        ("http://10.0.0.1", True, "its address 10.0.0.1 is not public"),
+        ("http://8.8.8.8", True, "must begin with https://"),
+    ],
+)
+async def test_the_address_of_the_api_is_checked(
+    stage: ApiHarness, postgres_url: str, redis_url: str, url: str, loopback_allowed: bool, cause: str
+) -> None:
+    key = {"key_variable": KEY_VARIABLE, "api_base_url": url}
+    with run_api(ApiOptions(postgres_url, redis_url, loopback_allowed=loopback_allowed)) as address:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+            answers = [
+                await client.post(f"{API}/connect", json={"transcript_id": "demo"} | key),
+                await client.put(f"{API}/config", json=key),
+                await client.post(f"{API}/validate-key", json=key),
+            ]
+    for answer in answers:
+        assert answer.status_code == 422
+        [error] = answer.json()["errors"]
+        assert error["field"] == "api_base_url"
+        assert error["detail"].startswith(cause)
+
+
 async def test_a_key_is_encrypted_and_never_shown(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
     key = {"api_key": DEFAULT_API_KEY, "plan": "free", "api_base_url": "http://127.0.0.1:9"}
     refused = await stage.http.post(f"{API}/connect", json={"transcript_id": "demo"} | key)
     assert (refused.status_code, refused.json()["reason"]) == (409, "no_encryption_key")
     assert (await stage.http.post(f"{API}/connect", json={"transcript_id": "demo"})).json()["reason"] == "no_key"
-    with run_api(ApiOptions(postgres_url, redis_url, encryption_key=KEY)) as address:
+    with run_api(ApiOptions(postgres_url, redis_url, encryption_key=KEY, loopback_allowed=True)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             session = await client.post(f"{API}/connect", json={"transcript_id": "demo"} | key)
             account = await client.put(f"{API}/config", json=key | {"webhook_secret": "hush-hush"})
