@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import httpx
 import redis
 import redis.asyncio
 import structlog
@@ -18,7 +17,6 @@ from flows.connectors.fireflies.transcript_listing import TranscriptListing
 from flows.connectors.fireflies.webhook_processing import WebhookProcessing
 from operators.errors import ParleyError
 from operators.sources.fireflies import FIREFLIES
-from storage.encryption import SecretCipher
 from storage.ingest.lane_lag import LaneLags
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.source_imports import requeue_running_imports
@@ -41,8 +39,7 @@ class FirefliesJobs:
         database: the database.
         client: Redis, with decoded responses.
         meetings: opens and feeds the meetings.
-        cipher: decrypts the API keys.
-        http: the HTTP client.
+        accounts: builds the clients of the API.
         max_live: most live meetings that a team may have at once.
     """
 
@@ -51,12 +48,10 @@ class FirefliesJobs:
         database: AsyncEngine,
         client: redis.asyncio.Redis,
         meetings: MeetingService,
-        cipher: SecretCipher,
-        http: httpx.AsyncClient,
+        accounts: FirefliesAccounts,
         max_live: int,
     ) -> None:
         self._database = database
-        accounts = FirefliesAccounts(database, client, cipher, http)
         self._imports = TranscriptImport(database, meetings, accounts, LaneLags(database, client))
         self._listing = TranscriptListing(database, accounts)
         self._webhooks = WebhookProcessing(database, meetings, accounts, max_live)

@@ -67,9 +67,13 @@ class FirefliesApi:
         base_url: address of the API.
         api_key: the account's key.
         budget: counts the requests.
+
+    Attributes:
+        base_url, api_key: as given.
     """
 
     def __init__(self, client: httpx.AsyncClient, base_url: str, api_key: str, budget: RequestBudget) -> None:
+        self.base_url, self.api_key = base_url, api_key
         self._graphql = GraphqlClient(client, base_url, api_key, budget)
 
     @property
