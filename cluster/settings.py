@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     )
     webhooks_private: bool = Field(
         default=False,
-        description="Whether webhooks may have `http://` URLs and private addresses, such as this machine's. Only for"
+        description="Whether webhooks and sources may have `http://` URLs and private addresses, such as this machine's. Only for"
         " networks in which the API's users may reach every server.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -30,6 +30,7 @@ from flows.jobs import (
 )
 from flows.lane import Lane, LaneOptions
 from flows.translation import EngineFailover, configured_applications
+from operators.address_check import AddressRule
 from operators.errors import ParleyError
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
 from storage.encryption import SecretCipher
@@ -199,10 +200,15 @@ class ConnectorActor:
         postgres_url: the database.
         redis_url: the log's Redis.
         encryption_key: decrypts the API keys of the sessions; None if none are stored.
+        max_live: most live meetings that a team may have at once.
+        rule: the addresses of sources that are allowed.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, encryption_key: str | None) -> None:
+    def __init__(
+        self, postgres_url: str, redis_url: str, encryption_key: str | None, max_live: int, rule: AddressRule
+    ) -> None:
         self._postgres_url, self._redis_url = postgres_url, redis_url
+        self._max_live, self._rule = max_live, rule
         self._cipher = SecretCipher(encryption_key)
         self._stopping = asyncio.Event()
 
@@ -224,7 +230,8 @@ class ConnectorActor:
         ledger = asyncio.create_task(meetings.run_ledger())
         try:
             with publish_metrics(ProcessMetrics("connectors"), self._redis_url):
-                await ConnectorRunner(database, client, meetings, self._cipher).run(self._stopping)
+                runner = ConnectorRunner(database, client, meetings, self._cipher, self._max_live, self._rule)
+                await runner.run(self._stopping)
         finally:
             ledger.cancel()
             await asyncio.gather(ledger, return_exceptions=True)

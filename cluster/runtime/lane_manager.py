@@ -21,6 +21,7 @@ from cluster.settings import Settings
 from flows.actors import ConnectorActor, LaneActor, MaintenanceActor
 from flows.jobs import LaneBounds, WebhookOptions
 from flows.lane import LaneOptions
+from operators.address_check import AddressRule
 from operators.errors import SetupError
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
 from storage.ingest.meeting_service import MeetingService
@@ -51,10 +52,11 @@ class LaneManager:
     Args:
         settings: the number of lanes, and the limits of their calls.
         urls: the stores.
+        loopback_allowed: whether sources may be at this machine's loopback addresses.
     """
 
-    def __init__(self, settings: Settings, urls: StoreUrls) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, urls: StoreUrls, *, loopback_allowed: bool = False) -> None:
+        self._settings, self._loopback_allowed = settings, loopback_allowed
         self._urls = urls
         self._lane_bounds: dict[LaneKind, LaneBounds] = {
             "live": LaneBounds(settings.live_lanes, settings.effective_live_lanes_max, settings.meetings_per_lane),
@@ -159,7 +161,8 @@ class LaneManager:
             )
         )
         assert self._engine is not None  # noqa: S101 - `prepare` is called before `start`
-        connector_arguments = (self._urls.postgres, self._urls.redis, encryption_key)
+        rule = AddressRule(self._settings.webhooks_private, self._loopback_allowed)
+        connector_arguments = (self._urls.postgres, self._urls.redis, encryption_key, self._settings.max_live, rule)
         self._supervisor.add(
             ManagedProcess(
                 "connectors",

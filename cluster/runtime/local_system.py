@@ -103,7 +103,7 @@ class LocalSystem:
             upgrade_schema(urls.postgres)
             self._activate_engine_config(urls)
             self._probe_model_servers()
-            lane_manager = LaneManager(self._settings, urls)
+            lane_manager = LaneManager(self._settings, urls, loopback_allowed=not self._settings.hosts)
             self._stop_callbacks.append(lane_manager.stop)
             lost_count = lane_manager.prepare()
         except (DBAPIError, redis.RedisError) as error:
@@ -277,6 +277,7 @@ class LocalSystem:
             lag_limit=settings.lag_limit,
             hosts=settings.hosts,
             webhooks_private=settings.webhooks_private,
+            loopback_allowed=not settings.hosts,
         )
         deployer = ModelDeployer(urls.postgres, settings.models)
         # Inserted before the lanes' callback, so that the applications stop after the lanes and answer their last requests.

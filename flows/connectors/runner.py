@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-import httpx
 import redis.asyncio
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.connectors.fireflies import FirefliesJobs, FirefliesSession, SessionStores, policy_of
+from flows.connectors.fireflies import FirefliesAccounts, FirefliesJobs, FirefliesSession, SessionStores
+from operators.address_check import AddressRule
 from operators.errors import SetupError
 from storage.encryption import SecretCipher
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
-from storage.ingest.request_budget import RequestBudget
+from storage.outbound_connections import open_http_client
 from storage.postgres import connector_sessions
 from storage.postgres.connector_sessions import ConnectorSession, SessionStatus
-from storage.source_apis.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi
+from storage.postgres.source_accounts import StoredSecret
 
 log = structlog.get_logger(__name__)
 
@@ -40,24 +40,34 @@ class ConnectorRunner:
         client: Redis, with decoded responses.
         meetings: opens and feeds the meetings.
         cipher: decrypts the sessions' API keys.
+        max_live: most live meetings that a team may have at once.
+        rule: the addresses of sources that are allowed.
     """
 
     def __init__(
-        self, database: AsyncEngine, client: redis.asyncio.Redis, meetings: MeetingService, cipher: SecretCipher
+        self,
+        database: AsyncEngine,
+        client: redis.asyncio.Redis,
+        meetings: MeetingService,
+        cipher: SecretCipher,
+        max_live: int,
+        rule: AddressRule,
     ) -> None:
-        self._database, self._redis, self._cipher = database, client, cipher
+        self._database, self._redis, self._cipher, self._max_live = database, client, cipher, max_live
+        self._rule = rule
         self._stores = SessionStores(database, meetings, ConnectorMemory(client))
         self._sessions: dict[UUID, FirefliesSession] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run the open sessions and the jobs until `stopping` is set. The sessions stay open then, for the next run."""
-        async with httpx.AsyncClient() as http:
-            jobs = FirefliesJobs(self._database, self._redis, self._stores.meetings, self._cipher, http)
+        async with open_http_client(self._rule) as http:
+            accounts = FirefliesAccounts(self._database, self._redis, self._cipher, http)
+            jobs = FirefliesJobs(self._database, self._redis, self._stores.meetings, accounts, self._max_live)
             jobs_task = asyncio.create_task(jobs.run())
             try:
                 while not stopping.is_set():
-                    await self._check_sessions(http)
+                    await self._check_sessions(accounts)
                     try:
                         await asyncio.wait_for(stopping.wait(), POLL_S)
                     except TimeoutError:
@@ -68,7 +78,7 @@ class ConnectorRunner:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _check_sessions(self, http: httpx.AsyncClient) -> None:
+    async def _check_sessions(self, accounts: FirefliesAccounts) -> None:
         try:
             async with self._database.connect() as conn:
                 records = await connector_sessions.list_open_sessions(conn)
@@ -78,15 +88,17 @@ class ConnectorRunner:
         for record in records:
             task = self._tasks.get(record.id)
             if task is None:
-                self._tasks[record.id] = asyncio.create_task(self._run_session(record, http))
+                self._tasks[record.id] = asyncio.create_task(self._run_session(record, accounts))
             elif record.desired == "disconnected" and record.id in self._sessions:
                 self._sessions[record.id].request_stop()
         for session_id in [session_id for session_id, task in self._tasks.items() if task.done()]:
             del self._tasks[session_id]
 
-    async def _run_session(self, record: ConnectorSession, http: httpx.AsyncClient) -> None:
+    async def _run_session(self, record: ConnectorSession, accounts: FirefliesAccounts) -> None:
         try:
-            session = self._build_session(record, http)
+            key = StoredSecret(record.encrypted_key, record.key_variable)
+            api = await accounts.open_api(record.team_id, key, record.options)
+            session = FirefliesSession(record, api, self._stores, self._rule)
             if record.desired == "disconnected":
                 session.request_stop()
             self._sessions[record.id] = session
@@ -101,13 +113,6 @@ class ConnectorRunner:
             await asyncio.sleep(FAILURE_PAUSE_S)
         finally:
             self._sessions.pop(record.id, None)
-
-    def _build_session(self, record: ConnectorSession, http: httpx.AsyncClient) -> FirefliesSession:
-        api_key = self._cipher.read_secret(record.encrypted_key, record.key_variable)
-        base_url = str(record.options.get("api_base_url") or DEFAULT_BASE_URL)
-        plan = PLANS[str(record.options.get("plan", "free"))]
-        api = FirefliesApi(http, base_url, api_key, RequestBudget(self._redis, record.source, api_key, plan))
-        return FirefliesSession(record, base_url, api_key, api, policy_of(plan), self._stores)
 
     async def _store_problem(self, record: ConnectorSession, status: SessionStatus, cause: str) -> None:
         """Store the problem of a session that does not run."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, cast
 
 import httpcore
 import httpx
 
-from operators.webhooks.address_check import is_public_address
-from operators.webhooks.webhook_url import PRIVATE_SETTING
+from operators.address_check import PRIVATE_SETTING, AddressRule
+from storage.outbound_connections import CheckedBackend, RefusedAddressError, Resolve
 
 ATTEMPT_TIMEOUT_S = 15.0
 """Seconds for one attempt: resolve, connect, send, and read the status."""
@@ -29,13 +28,6 @@ KEEPALIVE_S = 5.0
 """Seconds for which an unused connection stays open."""
 MAX_LOOKUPS = 32
 """Concurrent lookups of names. They block threads, and have threads of their own."""
-
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""Resolves a host and a port to IP addresses. It raises `OSError` if it can't."""
-
-
-class RefusedAddressError(Exception):
-    """A host has an address that is not public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +70,7 @@ class WebhookClient:
             ssl_context=ssl_context or httpx.create_ssl_context(),
             keepalive_expiry=KEEPALIVE_S,
             max_connections=None,
-            network_backend=_CheckedBackend(resolve or self._resolve, private_allowed),
+            network_backend=CheckedBackend(AddressRule(private_allowed), resolve or self._resolve),
         )
 
     async def aclose(self) -> None:
@@ -140,52 +132,3 @@ async def _read_start(response: httpcore.Response) -> None:
         length += len(part)
         if length > MAX_ANSWER_BYTES:
             return
-
-
-class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections to checked addresses. Certificates and the header `Host` still have the URL's host."""
-
-    def __init__(self, resolve: Resolve, private_allowed: bool) -> None:
-        # Its type is unknown where `anyio` may be missing.
-        self._backend = cast(httpcore.AsyncNetworkBackend, httpcore.AnyIOBackend())
-        self._resolve = resolve
-        self._private_allowed = private_allowed
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Resolve a host, check all its addresses, and connect to the first that accepts.
-
-        Raises:
-            RefusedAddressError: one of its addresses is not public.
-            OSError: the host has no address.
-        """
-        addresses = list(dict.fromkeys(await self._resolve(host, port)))
-        for address in addresses:
-            if not self._private_allowed and not is_public_address(address):
-                raise RefusedAddressError(f"its address {address} is not public ({PRIVATE_SETTING} allows it)")
-        failure: Exception = OSError("no address")
-        for address in addresses:
-            try:
-                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Refuse: no URL leads to a Unix socket."""
-        raise RefusedAddressError("a Unix socket is no public address")
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep, between two attempts to connect."""
-        await self._backend.sleep(seconds)

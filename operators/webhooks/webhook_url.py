@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
 
+from operators.address_check import PRIVATE_SETTING
+
 MAX_URL_CHARS = 2_000
 """Maximum length of a URL."""
-PRIVATE_SETTING = "PARLEY_WEBHOOKS_PRIVATE"
-"""The setting that allows private addresses and `http://`."""
 
 _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 

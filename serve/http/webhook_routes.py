@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import socket
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -14,16 +12,17 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from uuid6 import uuid7
 
+from operators.address_check import AddressRule
 from operators.errors import ConflictError, InvalidInputError, SetupError
 from operators.fields import StrictModel, require_non_blank
-from operators.webhooks.address_check import is_public_address
 from operators.webhooks.event_types import (
     SUBSCRIBABLE_EVENT_TYPES,
     EventTypes,
     SubscribableEventType,
 )
 from operators.webhooks.signature import SECRET_BYTES, format_secret
-from operators.webhooks.webhook_url import MAX_URL_CHARS, PRIVATE_SETTING, host_and_port, normalize_webhook_url
+from operators.webhooks.webhook_url import MAX_URL_CHARS, host_and_port, normalize_webhook_url
+from serve.http.dependencies.host_lookup import resolve_host
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.problems import problem_responses
 from storage.encryption import SecretCipher
@@ -33,8 +32,6 @@ from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
 
-LOOKUP_TIMEOUT_S = 10.0
-"""Seconds in which the host of a new URL must be resolved."""
 _MAX_ID = 2**63 - 1
 DeliveryId = Annotated[int, Path(ge=1, le=_MAX_ID)]
 WebhookUrl = Annotated[str, Field(max_length=MAX_URL_CHARS), AfterValidator(require_non_blank)]
@@ -276,15 +273,7 @@ async def _check_url(services: Services, url: str) -> str:
         raise InvalidInputError("url", str(error)) from None
     if private_allowed:
         return normalized
-    host, port = host_and_port(normalized)
-    try:
-        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, TimeoutError):
-        raise InvalidInputError("url", "its host can't be resolved: check its name") from None
-    for *_, address in found:
-        if not is_public_address(str(address[0])):
-            raise InvalidInputError("url", f"its address {address[0]} is not public ({PRIVATE_SETTING} allows it)")
+    await resolve_host("url", *host_and_port(normalized), AddressRule())
     return normalized
 
 

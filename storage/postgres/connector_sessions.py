@@ -57,12 +57,14 @@ _STORE_PROGRESS = text(
     "update connector_sessions set status = :status, counters = cast(:counters as jsonb), last_error = :last_error,"
     " gaps = cast(:gaps as jsonb), connected_at = cast(:connected_at as timestamptz),"
     " last_message_at = cast(:last_message_at as timestamptz),"
-    " ended_at = case when :status in ('failed', 'ended') then coalesce(ended_at, now()) end"
+    " ended_at = case when :status in ('failed', 'ended') then coalesce(ended_at, now()) end,"
+    " encrypted_key = case when :status in ('failed', 'ended') then null else encrypted_key end"
     " where id = :id"
 )
 _STORE_PROBLEM = text(
     "update connector_sessions set status = :status, last_error = :last_error,"
-    " ended_at = case when :status in ('failed', 'ended') then coalesce(ended_at, now()) end where id = :id"
+    " ended_at = case when :status in ('failed', 'ended') then coalesce(ended_at, now()) end,"
+    " encrypted_key = case when :status in ('failed', 'ended') then null else encrypted_key end where id = :id"
 )
 
 
@@ -73,7 +75,8 @@ class ConnectorSession:
     Attributes:
         source: the source's name, such as `fireflies`.
         external_id: the source's own id of the meeting.
-        encrypted_key: the encrypted key of the source's API; None if `key_variable` names an environment variable.
+        encrypted_key: the encrypted key of the source's API; None if `key_variable` names an environment variable, or
+            if the session is over.
         options: the connector's options.
         desired: whether the connection shall exist.
         counters: number of messages by outcome, and of reconnects, gaps and requests.
@@ -222,7 +225,7 @@ async def change_options(
 
 
 async def store_progress(conn: AsyncConnection, session_id: UUID, progress: SessionProgress) -> None:
-    """Store the progress that a connector reports of a session."""
+    """Store the progress that a connector reports of a session. The encrypted key of a session that is over is deleted."""
     await conn.execute(
         _STORE_PROGRESS,
         {
@@ -238,7 +241,7 @@ async def store_progress(conn: AsyncConnection, session_id: UUID, progress: Sess
 
 
 async def store_problem(conn: AsyncConnection, session_id: UUID, status: SessionStatus, last_error: str) -> None:
-    """Store the problem of a session that its connector can't run."""
+    """Store the problem of a session that its connector can't run. If the session failed, its encrypted key is deleted."""
     await conn.execute(_STORE_PROBLEM, {"id": session_id, "status": status, "last_error": last_error})
 
 

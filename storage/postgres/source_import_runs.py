@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -35,9 +35,14 @@ _NEXT = text(
 _STORE_PAGE = text(
     "update source_import_runs set until = cast(:until as timestamptz), skip = :skip,"
     " listed_count = listed_count + :listed_count, queued_count = queued_count + :queued_count, attempts = 0,"
-    " detail = null, updated_at = now(), state = :state where id = :id"
+    " detail = null, updated_at = now(), state = :state, issue_count = issue_count + :issue_count,"
+    " issues = issues || cast(:issues as jsonb),"
+    " encrypted_key = case when :state = 'done' then null else encrypted_key end where id = :id"
 )
-_FAIL = text("update source_import_runs set state = 'failed', detail = :detail, updated_at = now() where id = :id")
+_FAIL = text(
+    "update source_import_runs set state = 'failed', detail = :detail, updated_at = now(), encrypted_key = null"
+    " where id = :id"
+)
 _POSTPONE = text(
     "update source_import_runs set state = 'queued', detail = :detail, attempts = :attempts, updated_at = now(),"
     " due_at = now() + make_interval(secs => cast(:seconds as double precision)) where id = :id"
@@ -54,6 +59,9 @@ class ImportRun:
         skip: number of transcripts before `until` that are listed.
         listed_count: number of transcripts listed so far.
         queued_count: number of imports queued so far. Transcripts that were imported before are not queued.
+        issues: the first listed transcripts that can't be read, in words for the user.
+        issue_count: number of all of them.
+        key: the key of the source's API; empty if the team's account has it, or if the run is over.
         detail: why it waits or failed, in words for the user.
     """
 
@@ -65,6 +73,8 @@ class ImportRun:
     skip: int
     listed_count: int
     queued_count: int
+    issues: Sequence[str]
+    issue_count: int
     key: StoredSecret
     options: Mapping[str, Any]
     config: MeetingConfig
@@ -127,15 +137,19 @@ async def store_page(
     skip: int,
     listed_count: int,
     queued_count: int,
+    issues: Sequence[str],
+    issue_count: int,
     state: Literal["running", "done"],
 ) -> None:
-    """Store that a page was listed.
+    """Store that a page was listed. With the last page, the run needs its encrypted key no more: it is deleted.
 
     Args:
         until: latest start of a meeting that isn't listed yet; None for any.
         skip: number of transcripts before `until` that are listed.
         listed_count: number of the page's transcripts.
         queued_count: number of imports that were queued for it.
+        issues: transcripts of the page that can't be read, in words for the user; not necessarily all.
+        issue_count: number of all of them.
         state: whether there are more pages.
     """
     await conn.execute(
@@ -146,13 +160,15 @@ async def store_page(
             "skip": skip,
             "listed_count": listed_count,
             "queued_count": queued_count,
+            "issues": json.dumps(issues),
+            "issue_count": issue_count,
             "state": state,
         },
     )
 
 
 async def fail_run(conn: AsyncConnection, run_id: UUID, detail: str) -> None:
-    """End a run that can't continue, with the cause."""
+    """End a run that can't continue, with the cause. Its encrypted key is deleted."""
     await conn.execute(_FAIL, {"id": run_id, "detail": detail})
 
 

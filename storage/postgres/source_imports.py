@@ -54,7 +54,10 @@ _STORE_PROGRESS = text(
     "update source_imports set meeting_id = :meeting_id, title = :title, appended_count = :appended_count,"
     " total_count = :total_count, invalid_count = :invalid_count, updated_at = now() where id = :id"
 )
-_FINISH = text("update source_imports set state = :state, detail = :detail, updated_at = now() where id = :id")
+_FINISH = text(
+    "update source_imports set state = :state, detail = :detail, updated_at = now(),"
+    " encrypted_key = case when :state = 'done' then null else encrypted_key end where id = :id"
+)
 _POSTPONE = text(
     "update source_imports set state = 'queued', detail = :detail, attempts = :attempts, updated_at = now(),"
     " due_at = now() + make_interval(secs => cast(:seconds as double precision)) where id = :id"
@@ -68,7 +71,7 @@ class SourceImport:
     Attributes:
         external_id: the source's own id of the transcript.
         meeting_id: the meeting that it became; None before that.
-        key: the key of the source's API; empty if the team's account has it.
+        key: the key of the source's API; empty if the team's account has it, or if an encrypted key was deleted.
         options: options of the connector; empty if the team's account has them.
         config: the meeting's config.
         detail: why it waits, failed, or did not add text, in words for the user.
@@ -220,7 +223,9 @@ async def store_import_progress(
 async def finish_import(
     conn: AsyncConnection, import_id: UUID, state: Literal["done", "failed"], detail: str | None
 ) -> None:
-    """End a running import.
+    """End a running import. One that is done needs its encrypted key no more: it is deleted.
+
+    A failed import keeps its key, because it can be tried again.
 
     Args:
         detail: why it failed, or why it added no text; None if there is nothing to say.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -19,7 +20,8 @@ _ADD = text(
     " on conflict (team_id, source, digest) do nothing returning id"
 )
 _DUE = text(
-    "select id, team_id, event, external_id from source_notifications"
+    "select id, team_id, event, external_id, created_at as received_at, due_at > created_at as is_postponed"
+    " from source_notifications"
     " where outcome is null and due_at <= now() and source = :source order by due_at, id limit :limit"
 )
 _SET_OUTCOME = text("update source_notifications set outcome = :outcome where id = :id")
@@ -40,12 +42,16 @@ class SourceNotification:
     Attributes:
         event: the source's name of the event.
         external_id: the source's own id of the meeting.
+        received_at: when it arrived.
+        is_postponed: whether it was tried before.
     """
 
     id: UUID
     team_id: str
     event: str
     external_id: str
+    received_at: datetime
+    is_postponed: bool
 
 
 async def add_notification(

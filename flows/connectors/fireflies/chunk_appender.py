@@ -90,6 +90,9 @@ class ChunkAppender:
             await self.retry(self._load_sentences)
         if pending := await self.retry(lambda: self._memory.load_pending(self._record.id)):
             await self._append_events(pending)
+        if failure_count := self._counters["persistence_failures"]:
+            # A call that the earlier run was repeating is done now.
+            self._counters["persistence_recoveries"] = failure_count
         return state
 
     async def _load_sentences(self) -> None:
@@ -202,7 +205,7 @@ class ChunkAppender:
             raise SessionOverError("the meeting failed")
 
     async def retry(self, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """Call a store until it responds.
+        """Call a store until it responds. A call that fails is counted once, and once more when it succeeds.
 
         Raises:
             SessionOverError: the meeting was deleted.
@@ -212,11 +215,13 @@ class ChunkAppender:
             try:
                 result = await call()
                 if has_failed:
+                    self._counters["persistence_recoveries"] += 1
                     self._on_problem(None)
                 return result
             except NotFoundError:
                 raise SessionOverError("the meeting was deleted") from None
             except (redis.RedisError, SQLAlchemyError, ParleyError) as error:
+                self._counters["persistence_failures"] += not has_failed
                 has_failed = True
                 self._on_problem(f"a store does not respond ({type(error).__name__})")
                 await asyncio.sleep(RETRY_S)

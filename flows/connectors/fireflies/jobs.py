@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import httpx
 import redis
 import redis.asyncio
 import structlog
@@ -18,13 +17,15 @@ from flows.connectors.fireflies.transcript_listing import TranscriptListing
 from flows.connectors.fireflies.webhook_processing import WebhookProcessing
 from operators.errors import ParleyError
 from operators.sources.fireflies import FIREFLIES
-from storage.encryption import SecretCipher
 from storage.ingest.lane_lag import LaneLags
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.source_imports import requeue_running_imports
 
 POLL_S = 0.5
 """Seconds between two queries for work, after a query that found none."""
+MAX_IMPORT_COUNT = 3
+"""Number of imports at once. Imports mostly wait, for Fireflies or for their lane: two others pass a slow one, and three
+transcripts of the maximum size fit into memory."""
 FAILURE_PAUSE_S = 5.0
 """Seconds before a job continues that failed unexpectedly."""
 
@@ -38,8 +39,8 @@ class FirefliesJobs:
         database: the database.
         client: Redis, with decoded responses.
         meetings: opens and feeds the meetings.
-        cipher: decrypts the API keys.
-        http: the HTTP client.
+        accounts: builds the clients of the API.
+        max_live: most live meetings that a team may have at once.
     """
 
     def __init__(
@@ -47,14 +48,13 @@ class FirefliesJobs:
         database: AsyncEngine,
         client: redis.asyncio.Redis,
         meetings: MeetingService,
-        cipher: SecretCipher,
-        http: httpx.AsyncClient,
+        accounts: FirefliesAccounts,
+        max_live: int,
     ) -> None:
         self._database = database
-        accounts = FirefliesAccounts(database, client, cipher, http)
         self._imports = TranscriptImport(database, meetings, accounts, LaneLags(database, client))
         self._listing = TranscriptListing(database, accounts)
-        self._webhooks = WebhookProcessing(database, meetings, accounts)
+        self._webhooks = WebhookProcessing(database, meetings, accounts, max_live)
 
     async def run(self) -> None:
         """Run the jobs."""
@@ -65,22 +65,21 @@ class FirefliesJobs:
             group.create_task(self._run_imports())
 
     async def _run_imports(self) -> None:
-        is_prepared = False
+        await self._requeue_interrupted_imports()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(MAX_IMPORT_COUNT):
+                group.create_task(self._repeat(self._imports.run_once))
 
-        async def run_once() -> bool:
-            nonlocal is_prepared
-            if not is_prepared:
+    async def _requeue_interrupted_imports(self) -> None:
+        while True:
+            try:
                 async with self._database.begin() as conn:
                     await requeue_running_imports(conn, FIREFLIES.name)
-                is_prepared = True
-            try:
-                return await self._imports.run_once()
-            except SQLAlchemyError:
-                # The import's state could not be stored, so it still counts as running.
-                is_prepared = False
-                raise
-
-        await self._repeat(run_once)
+            except SQLAlchemyError as error:
+                log.warning("connector job postponed", error=type(error).__name__)
+                await asyncio.sleep(POLL_S)
+            else:
+                return
 
     async def _repeat(self, run_once: Callable[[], Awaitable[bool]]) -> None:
         while True:

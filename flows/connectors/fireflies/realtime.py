@@ -12,7 +12,9 @@ import aiohttp
 import socketio
 from socketio.exceptions import ConnectionError as SocketConnectionError
 
+from operators.address_check import AddressRule
 from operators.errors import MisconfiguredError, UnreachableError
+from storage.outbound_connections import make_socket_factory
 
 SOCKET_PATH = "/ws/realtime"
 CONNECT_TIMEOUT_S = 15
@@ -82,22 +84,26 @@ class RealtimeConnection:
 
 
 @asynccontextmanager
-async def connect(base_url: str, api_key: str, transcript_id: str) -> AsyncGenerator[RealtimeConnection]:
+async def connect(
+    base_url: str, api_key: str, transcript_id: str, rule: AddressRule
+) -> AsyncGenerator[RealtimeConnection]:
     """Connect to a meeting's stream, and disconnect at the end.
 
     Args:
         base_url: address of the service.
         api_key: the account's key.
         transcript_id: Fireflies' id of the meeting.
+        rule: the addresses that are allowed.
 
     Raises:
-        MisconfiguredError: Fireflies refuses the key or the meeting.
+        MisconfiguredError: Fireflies refuses the key or the meeting, or the service's address is refused.
         UnreachableError: no connection could be made.
     """
     connection = RealtimeConnection()
     confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     # The connection doesn't reconnect by itself: each new one is a gap that must be filled.
-    async with aiohttp.ClientSession() as http_session:
+    connector = aiohttp.TCPConnector(socket_factory=make_socket_factory(rule))
+    async with aiohttp.ClientSession(connector=connector) as http_session:
         client = socketio.AsyncClient(reconnection=False, logger=False, http_session=http_session)
 
         def on_success(_content: Any = None) -> None:

@@ -21,8 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.connectors.fireflies.chunk_appender import ChunkAppender, SessionOverError
-from flows.connectors.fireflies.gap_policy import GapPolicy
+from flows.connectors.fireflies.gap_policy import policy_of
 from flows.connectors.fireflies.realtime import RealtimeConnection, RealtimeMessage, connect
+from operators.address_check import AddressRule
 from operators.entries import Chunk
 from operators.errors import InvalidInputError, MisconfiguredError, NotFoundError, OverloadedError, ParleyError
 from operators.fields import MAX_NAME_CHARS
@@ -62,24 +63,20 @@ class FirefliesSession:
 
     Args:
         record: the session's row.
-        base_url: address of Fireflies' API.
-        api_key: the account's key.
-        api: the GraphQL API.
-        policy: when gaps are filled.
+        api: the API, with its address, the account's key and plan.
         stores: the stores.
+        rule: the addresses that are allowed.
     """
 
     def __init__(
         self,
         record: ConnectorSession,
-        base_url: str,
-        api_key: str,
         api: FirefliesApi,
-        policy: GapPolicy,
         stores: SessionStores,
+        rule: AddressRule,
     ) -> None:
-        self._record, self._base_url, self._api_key = record, base_url, api_key
-        self._api, self._policy, self._stores = api, policy, stores
+        self._record, self._api, self._stores, self._rule = record, api, stores, rule
+        self._policy = policy_of(api.budget.plan)
         self._counters = Counter(record.counters)
         self._gaps: list[Gap] = list(record.gaps)
         self._status: SessionStatus = record.status
@@ -132,7 +129,9 @@ class FirefliesSession:
         failures = 0
         while True:
             try:
-                async with connect(self._base_url, self._api_key, self._record.external_id) as connection:
+                async with connect(
+                    self._api.base_url, self._api.api_key, self._record.external_id, self._rule
+                ) as connection:
                     self._on_connected()
                     message_count = self._counters["messages"]
                     await self._read(connection)

@@ -10,7 +10,7 @@ import time
 from typing import Literal
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.connectors.fireflies.accounts import FirefliesAccounts
@@ -34,6 +34,8 @@ MAX_LAG_S = 30.0
 """Seconds that the meeting's lane may lag before an import waits for it."""
 LAG_POLL_S = 1.0
 """Seconds between two checks of the lag."""
+STORE_RETRY_S, STORE_PAUSE_S = 0.5, 5.0
+"""Seconds between two attempts to store an import's state while Postgres does not respond, and before it is imported then."""
 LIVE_POLL_S = 3.0
 """Seconds before an import is tried again whose meeting is still received live."""
 ENTRY_COUNT = 2
@@ -45,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 class TranscriptImport:
-    """Runs imports, one at a time.
+    """Runs imports. Several calls of `run_once` may run at once: each takes another import.
 
     Args:
         database: the database.
@@ -66,6 +68,14 @@ class TranscriptImport:
         if job is None:
             return False
         try:
+            await self._run(job)
+        except SQLAlchemyError as error:
+            log.warning("import postponed", job=str(job.id), error=type(error).__name__)
+            await self._requeue(job)
+        return True
+
+    async def _run(self, job: SourceImport) -> None:
+        try:
             await self._import(job)
         except ParleyError as error:
             decision = decide_retry(error, job.attempts)
@@ -73,12 +83,23 @@ class TranscriptImport:
                 await self._finish(job, "failed", decision.detail)
             else:
                 await self._postpone(job, decision.wait_s, decision.attempts, decision.detail)
-        except SQLAlchemyError:
-            raise
+        except SQLAlchemyError as error:
+            if not isinstance(error, DataError | IntegrityError):
+                raise
+            await self._finish(job, "failed", f"the database refuses its content ({type(error).__name__})")
         except Exception as error:  # noqa: BLE001 - one transcript must not stop the imports of others
             log.error("import failed", job=str(job.id), error=type(error).__name__)
             await self._finish(job, "failed", f"an unexpected error occurred ({type(error).__name__})")
-        return True
+
+    async def _requeue(self, job: SourceImport) -> None:
+        """Queue an import again whose state could not be stored, as soon as Postgres responds."""
+        while True:
+            try:
+                await self._postpone(job, STORE_PAUSE_S, job.attempts, "it waits: the database did not respond")
+            except SQLAlchemyError:
+                await asyncio.sleep(STORE_RETRY_S)
+            else:
+                return
 
     async def _import(self, job: SourceImport) -> None:
         async with self._database.connect() as conn:

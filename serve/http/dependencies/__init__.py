@@ -2,11 +2,13 @@
 
 `services` opens and closes them, and gives them to routes as `ServicesDep`. `live_fanout` and `meeting_progress` serve the
 live streams of all clients, and `message_socket` serves clients that send. `stream_limit` bounds both, `engine_problems` reads
-the engines' problems from replicas, and `request_budgets` reads what is left of the requests to a source.
+the engines' problems from replicas, and `request_budgets` what is left of the requests to a source. `host_lookup` checks hosts
+that requests name.
 """
 
 __all__ = [
     "engine_problems",
+    "host_lookup",
     "live_fanout",
     "meeting_progress",
     "message_socket",

@@ -16,7 +16,15 @@ from operators.meeting_config import MeetingConfig
 from operators.sources.fireflies import FIREFLIES
 from serve.http.dependencies.request_budgets import BUDGET_EXAMPLE, BudgetView, read_budget
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import KeyFields, PlanName, check_secret, encrypt_secret, open_api, store_key
+from serve.http.fireflies.client import (
+    KeyFields,
+    PlanName,
+    check_base_url,
+    check_secret,
+    encrypt_secret,
+    open_api,
+    store_key,
+)
 from serve.http.problems import problem_responses
 from storage.postgres import connector_sessions, source_imports
 from storage.postgres.source_accounts import SourceAccount, StoredSecret, read_account, save_account
@@ -196,6 +204,7 @@ async def change_fireflies_account(
         raise InvalidInputError(
             "api_base_url", "needs `api_key` or `key_variable` again, because the key is sent there"
         )
+    await check_base_url(services, change)
     options |= change.model_dump(include={"plan", "api_base_url"}, exclude_none=True)
     account = replace(account, options=options, config=change.config or account.config)
     return await _save(services, account)

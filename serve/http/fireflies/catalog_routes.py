@@ -17,6 +17,7 @@ from pydantic.config import JsonDict
 
 from operators.characters import is_blank
 from operators.fields import Name, Title
+from operators.sources.fireflies_listing import parse_transcript_list
 from operators.sources.fireflies_transcripts import parse_transcript
 from serve.http.dependencies.request_budgets import BUDGET_EXAMPLE, BudgetView
 from serve.http.dependencies.services import Services, ServicesDep
@@ -90,7 +91,7 @@ class TranscriptPage(BaseModel):
     """Transcripts of meetings that are over, newest first, as Fireflies sends them.
 
     Send `next_skip` as `skip` to get the next page. It is null on the last page, and after 5,000 transcripts: then send an
-    earlier `until`.
+    earlier `until`. `issues` names transcripts that can't be read, and are left out.
     """
 
     model_config = ConfigDict(
@@ -98,6 +99,7 @@ class TranscriptPage(BaseModel):
     )
 
     transcripts: list[dict[str, Any]]
+    issues: list[str]
     next_skip: int | None
     budget: BudgetView
 
@@ -184,10 +186,14 @@ async def list_fireflies_transcripts(
             until=wanted.until,
             keyword=None if wanted.keyword is None or is_blank(wanted.keyword) else wanted.keyword,
         )
+        transcripts, issues = parse_transcript_list(page)
         next_skip = wanted.skip + len(page)
         has_more = len(page) == wanted.limit and next_skip <= MAX_SKIP_COUNT
         return TranscriptPage(
-            transcripts=_to_dicts(page), next_skip=next_skip if has_more else None, budget=await _read_budget(api)
+            transcripts=[transcript.content for transcript in transcripts],
+            issues=issues,
+            next_skip=next_skip if has_more else None,
+            budget=await _read_budget(api),
         )
 
 

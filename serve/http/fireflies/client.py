@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-import httpx
 from pydantic import SecretStr, StringConstraints, field_validator, model_validator
 
+from operators.address_check import PRIVATE_SETTING, AddressRule, is_loopback_address
 from operators.engine_config import ServerUrl
 from operators.errors import ConflictError, InvalidInputError, MisconfiguredError, SetupError
 from operators.fields import StrictModel
 from operators.sources.fireflies import FIREFLIES
+from serve.http.dependencies.host_lookup import resolve_host
 from serve.http.dependencies.request_budgets import build_budget
 from serve.http.dependencies.services import Services
 from storage.encryption import SecretCipher
+from storage.outbound_connections import RefusedAddressError, open_http_client
 from storage.postgres.source_accounts import StoredSecret, read_account
 from storage.records import DEFAULT_TEAM_ID
 from storage.source_apis.fireflies import DEFAULT_BASE_URL, FirefliesApi
@@ -90,6 +91,8 @@ async def store_key(services: Services, fields: KeyFields) -> tuple[StoredSecret
     Raises:
         ConflictError: there is no key, or no key to encrypt it.
     """
+    if fields.has_key:
+        await check_base_url(services, fields)
     if fields.api_key is not None:
         return StoredSecret(encrypted=encrypt_secret(services, fields.api_key)), fields.options()
     if fields.key_variable is not None:
@@ -108,6 +111,7 @@ async def read_key(services: Services, fields: KeyFields) -> tuple[str, dict[str
         ConflictError: there is no key, or it can't be read.
     """
     if fields.api_key is not None:
+        await check_base_url(services, fields)
         return fields.api_key.get_secret_value(), fields.options()
     key, options = await store_key(services, fields)
     return read_stored_key(services, key), options
@@ -117,8 +121,10 @@ def read_stored_key(services: Services, key: StoredSecret) -> str:
     """Return a stored key.
 
     Raises:
-        ConflictError: it can't be read.
+        ConflictError: it can't be read, or it was deleted because its session is over.
     """
+    if not key:
+        raise ConflictError("no_key", "the session is over, so its key was deleted")
     try:
         return SecretCipher(services.options.encryption_key).read_secret(key.encrypted, key.variable)
     except SetupError as error:
@@ -144,16 +150,32 @@ async def connect_api(services: Services, key: str, options: Mapping[str, Any]) 
     Raises:
         InvalidInputError: Fireflies refuses the key.
     """
-    async with httpx.AsyncClient(verify=_ssl_context()) as http:
+    async with open_http_client(_address_rule(services)) as http:
         try:
             yield FirefliesApi(
                 http, str(options.get("api_base_url") or DEFAULT_BASE_URL), key, build_budget(services, key, options)
             )
+        except RefusedAddressError as error:
+            raise InvalidInputError("api_base_url", str(error)) from None
         except MisconfiguredError as error:
             raise InvalidInputError("api_key", str(error)) from None
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    """Return the context of all clients. To load the certificates takes longer than a request."""
-    return httpx.create_ssl_context()
+async def check_base_url(services: Services, fields: KeyFields) -> None:
+    """Check the address of the API that a request has. The address is checked again at each connection.
+
+    Raises:
+        InvalidInputError: its host can't be resolved, or has an address that is refused. Only loopback addresses may be without
+            TLS, unless private addresses are allowed.
+    """
+    url, rule = fields.api_base_url, _address_rule(services)
+    if url in (None, DEFAULT_BASE_URL) or rule.private_allowed:
+        return
+    parts = urlsplit(url)
+    addresses = await resolve_host("api_base_url", parts.hostname or "", parts.port or 443, rule)
+    if parts.scheme != "https" and not all(is_loopback_address(address) for address in addresses):
+        raise InvalidInputError("api_base_url", f"must begin with https:// ({PRIVATE_SETTING} allows http://)")
+
+
+def _address_rule(services: Services) -> AddressRule:
+    return AddressRule(services.options.webhooks_private, services.options.loopback_allowed)

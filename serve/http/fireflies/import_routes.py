@@ -106,7 +106,8 @@ class ImportList(BaseModel):
 class ImportRunView(BaseModel):
     """An import of all transcripts since a time: `listed` transcripts were found so far, and `queued` of them for import.
 
-    Transcripts that were imported before are not queued again.
+    Transcripts that were imported before are not queued again. `issue_count` listed transcripts can't be read and were left out;
+    `issues` names the first ones of each page.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_RUN_EXAMPLE]})
@@ -117,6 +118,8 @@ class ImportRunView(BaseModel):
     detail: str | None
     listed: int
     queued: int
+    issue_count: int
+    issues: list[str]
     due_at: datetime
     created_at: datetime
     updated_at: datetime
@@ -289,6 +292,8 @@ def _to_run_view(run: ImportRun) -> ImportRunView:
         detail=run.detail,
         listed=run.listed_count,
         queued=run.queued_count,
+        issue_count=run.issue_count,
+        issues=list(run.issues),
         due_at=run.due_at,
         created_at=run.created_at,
         updated_at=run.updated_at,

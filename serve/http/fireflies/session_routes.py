@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.config import JsonDict
 
 from operators.errors import NotFoundError
-from operators.fields import Name, SourceLanguage, StrictModel, Title
-from operators.meeting_config import Glossary, MeetingConfig, TargetLanguages
+from operators.fields import Name, StrictModel
+from operators.meeting_config import TargetLanguages
 from operators.sources.fireflies import FIREFLIES
 from serve.http.connector_views import DisplayMode, SessionGap, read_display_mode, read_gaps
 from serve.http.dependencies.request_budgets import BUDGET_EXAMPLE, BudgetView, read_budget
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.fireflies.client import KeyFields, connect_api, read_stored_key, store_key
+from serve.http.fireflies.client import connect_api, read_stored_key, store_key
+from serve.http.fireflies.connect_request import ConnectRequest
 from serve.http.meeting_routes import ChangeConfigRequest, change_meeting_config
 from serve.http.problems import problem_responses
 from storage.ingest.connector_opening import open_session
@@ -50,19 +51,6 @@ _SESSION_EXAMPLE: JsonDict = {
     "ended_at": "2026-11-30T09:41:00Z",
     "created_at": "2026-11-30T09:00:00Z",
 }
-
-
-class ConnectRequest(KeyFields):
-    """A meeting to connect to. `transcript_id` is Fireflies' id of it, as `POST /api/fireflies/meetings` lists it.
-
-    Without languages and glossary, the meeting has those of the team's account.
-    """
-
-    transcript_id: Name
-    source_language: SourceLanguage | None = None
-    target_languages: TargetLanguages | None = None
-    glossary: Glossary | None = None
-    title: Title | None = None
 
 
 class DisconnectRequest(StrictModel):
@@ -116,6 +104,9 @@ class SessionView(BaseModel):
     `status` says how the connection is; `connected_at` since when. `counters` has the number of messages by outcome, and of
     requests for gaps. `gaps` is speech that may be missing. `budget` is what is left of the plan's requests; null if the key
     can't be read.
+
+    `persistence_failures` counts the calls of a store that failed, and are repeated until they succeed. `persistence_healthy`
+    says that none is being repeated. Older clients know the meeting's id as `meeting_db_id`.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SESSION_EXAMPLE]})
@@ -123,6 +114,7 @@ class SessionView(BaseModel):
     id: UUID
     transcript_id: str
     meeting_id: UUID
+    meeting_db_id: UUID
     meeting_title: str
     meeting_status: str
     status: SessionStatus
@@ -131,6 +123,8 @@ class SessionView(BaseModel):
     target_languages: list[str]
     display_mode: DisplayMode
     counters: dict[str, int]
+    persistence_failures: int
+    persistence_healthy: bool
     last_error: str | None
     gaps: list[SessionGap]
     budget: BudgetView | None
@@ -138,6 +132,12 @@ class SessionView(BaseModel):
     last_message_at: datetime | None
     ended_at: datetime | None
     created_at: datetime
+
+
+class ConnectResult(SessionView):
+    """The session. `ignored` names the fields of the request that had no effect."""
+
+    ignored: list[str]
 
 
 class SessionList(BaseModel):
@@ -151,7 +151,7 @@ class SessionList(BaseModel):
 @router.post(
     "/connect",
     status_code=201,
-    responses={200: {"model": SessionView, "description": "The meeting is connected already."}}
+    responses={200: {"model": ConnectResult, "description": "The meeting is connected already."}}
     | problem_responses(409, 429),
 )
 async def connect_fireflies_meeting(
@@ -169,12 +169,21 @@ async def connect_fireflies_meeting(
                         "glossary": [{"term": "Parley", "do_not_translate": True}],
                     }
                 },
+                "older client": {
+                    "value": {
+                        "transcript_id": "ASxwZxCstx",
+                        "target_languages": ["pt"],
+                        "domain": "medicine",
+                        "context_window_size": 5,
+                        "pause_threshold_ms": 800,
+                    }
+                },
             }
         ),
     ],
     response: Response,
     services: ServicesDep,
-) -> SessionView:
+) -> ConnectResult:
     """Connect to a meeting that runs on Fireflies. An open session of the same meeting is returned as it is.
 
     The connection is made within seconds; `status` and `last_error` say how it went. A key is stored encrypted, and never
@@ -183,7 +192,6 @@ async def connect_fireflies_meeting(
     key, options = await store_key(services, new)
     async with services.database.connect() as conn:
         defaults = (await read_account(conn, DEFAULT_TEAM_ID, FIREFLIES.name)).config
-    fields = new.model_dump(include={"source_language", "target_languages", "glossary"}, exclude_none=True)
     session, is_new = await open_session(
         services.database,
         services.meetings,
@@ -192,13 +200,14 @@ async def connect_fireflies_meeting(
         new.transcript_id,
         key=key,
         options=options,
-        config=MeetingConfig.model_validate(defaults.model_dump() | fields),
+        config=new.build_config(defaults),
         title=new.title or f"Fireflies {new.transcript_id}",
         max_live=services.options.max_live,
     )
     if not is_new:
         response.status_code = 200
-    return await _view(services, session)
+    view = await _view(services, session)
+    return ConnectResult.model_validate(dict(view) | {"ignored": new.ignored_fields(is_new=is_new)})
 
 
 @router.post("/disconnect", status_code=202, responses=problem_responses(404))
@@ -338,10 +347,12 @@ async def _view(services: Services, session: ConnectorSession) -> SessionView:
     key = StoredSecret(session.encrypted_key, session.key_variable)
     log_info = await services.log.read_state(str(meeting.id))
     config = log_info.config if log_info else meeting.config
+    failure_count = session.counters.get("persistence_failures", 0)
     return SessionView(
         id=session.id,
         transcript_id=session.external_id,
         meeting_id=session.meeting_id,
+        meeting_db_id=session.meeting_id,
         meeting_title=meeting.title,
         meeting_status=meeting.status,
         status=session.status,
@@ -350,6 +361,8 @@ async def _view(services: Services, session: ConnectorSession) -> SessionView:
         target_languages=list(config.target_languages),
         display_mode=read_display_mode(session),
         counters=dict(session.counters),
+        persistence_failures=failure_count,
+        persistence_healthy=session.counters.get("persistence_recoveries", 0) >= failure_count,
         last_error=session.last_error,
         gaps=read_gaps(session),
         budget=await read_budget(services, key, session.options),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -301,14 +300,9 @@ async def _count_invalid(services: Services, meeting_id: UUID | None, count: int
 
 
 def _read_secret(services: Services, config: SourceConfigRecord) -> str | None:
-    if config.secret_env is not None:
-        secret = os.environ.get(config.secret_env)
-        if not secret:
-            raise UnavailableError(f"the environment variable {config.secret_env} is not set in the server's process")
-        return secret
-    if config.encrypted_secret is None:
+    if config.encrypted_secret is None and config.secret_env is None:
         return None
     try:
-        return SecretCipher(services.options.encryption_key).decrypt(config.encrypted_secret)
+        return SecretCipher(services.options.encryption_key).read_secret(config.encrypted_secret, config.secret_env)
     except SetupError as error:
         raise UnavailableError(str(error)) from None

@@ -89,6 +89,9 @@ source_import_runs = Table(
     Column("skip", Integer, nullable=False, server_default="0"),
     Column("listed_count", Integer, nullable=False, server_default="0"),
     Column("queued_count", Integer, nullable=False, server_default="0"),
+    # The first listed transcripts that can't be read, and the number of all.
+    Column("issues", JSONB, nullable=False, server_default="[]"),
+    Column("issue_count", Integer, nullable=False, server_default="0"),
     *source_import_columns(),
     Index(
         "uq_source_import_runs_open",

@@ -53,7 +53,12 @@ connector_sessions = Table(
     Column("last_message_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
     timestamp_column("created_at"),
-    CheckConstraint("(encrypted_key is null) <> (key_variable is null)", name="key"),
+    # An encrypted key is deleted when the session is over.
+    CheckConstraint(
+        "(encrypted_key is null) <> (key_variable is null)"
+        " or (encrypted_key is null and status in ('failed', 'ended'))",
+        name="key",
+    ),
     Index(
         "uq_connector_sessions_open",
         "team_id",

@@ -67,9 +67,13 @@ class FirefliesApi:
         base_url: address of the API.
         api_key: the account's key.
         budget: counts the requests.
+
+    Attributes:
+        base_url, api_key: as given.
     """
 
     def __init__(self, client: httpx.AsyncClient, base_url: str, api_key: str, budget: RequestBudget) -> None:
+        self.base_url, self.api_key = base_url, api_key
         self._graphql = GraphqlClient(client, base_url, api_key, budget)
 
     @property
@@ -104,8 +108,10 @@ class FirefliesApi:
         since: datetime | None = None,
         until: datetime | None = None,
         keyword: str | None = None,
-    ) -> list[Mapping[str, Any]]:
+    ) -> list[Any]:
         """Return a page of the transcripts of meetings that are over, newest first.
+
+        An item that Fireflies can't give is null. `operators.sources.fireflies_listing` parses the items.
 
         Args:
             limit: maximum number of transcripts.
@@ -125,8 +131,8 @@ class FirefliesApi:
             "toDate": None if until is None else until.isoformat(),
             "keyword": keyword,
         }
-        data = await self._graphql.request(_TRANSCRIPTS, _without_nulls(variables))
-        return _require_objects(data.get("transcripts") or [], "transcripts")
+        data = await self._graphql.request(_TRANSCRIPTS, _without_nulls(variables), list_name="transcripts")
+        return _require_list(data.get("transcripts") or [], "transcripts")
 
     async def list_active_meetings(
         self, email: str | None = None, states: list[str] | None = None
@@ -201,9 +207,13 @@ def _require_object(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _require_objects(value: Any, name: str) -> list[Mapping[str, Any]]:
     """Return the objects of a list. Anything else in it is left out."""
+    return [cast("Mapping[str, Any]", item) for item in _require_list(value, name) if isinstance(item, Mapping)]
+
+
+def _require_list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
         raise MalformedResponseError(f"Fireflies' API answers with no list in `{name}`")
-    return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, Mapping)]
+    return cast("list[Any]", value)
 
 
 def _without_nulls(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,9 +34,11 @@ PLANS = {
 }
 """The limits of Fireflies' plans."""
 TIMEOUT_S = 30.0
-"""Seconds that a request may take."""
-MAX_RESPONSE_BYTES = 64 * 2**20
-"""Maximum size of a response: a transcript of a day."""
+"""Seconds that may pass without progress of a request."""
+MAX_REQUEST_S = 180.0
+"""Seconds that a request may take in all."""
+MAX_RESPONSE_MIB = 64
+"""Maximum size of a response: a transcript of a day. No more of it is read."""
 DEFAULT_BLOCK_S = 60.0
 """Seconds without requests after a refusal that names no time."""
 
@@ -64,12 +68,16 @@ class GraphqlClient:
         """The account's budget of requests."""
         return self._budget
 
-    async def request(self, query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def request(
+        self, query: str, variables: Mapping[str, Any], *, list_name: str | None = None
+    ) -> Mapping[str, Any]:
         """Send a request.
 
         Args:
             query: the GraphQL query or mutation.
             variables: its variables.
+            list_name: name of a list in the response. Errors about single items of it don't fail the request; these items may
+                be null.
 
         Returns:
             The `data` of the response.
@@ -77,38 +85,45 @@ class GraphqlClient:
         Raises:
             OverloadedError: nothing is left of the budget. No request was sent.
             UnavailableError: Fireflies can't respond now, or refuses further requests; the error says how long to wait.
-            MisconfiguredError: Fireflies refuses the key.
+            MisconfiguredError: Fireflies refuses the key, or the address of the API is refused.
             NotFoundError: Fireflies doesn't have the requested object.
             InvalidInputError: Fireflies refuses this request.
+            MalformedResponseError: the response can't be read, or is too large.
         """
         await self._budget.spend()
         try:
-            response = await self._client.post(
-                self._url,
-                json={"query": query, "variables": variables},
-                headers={"Authorization": f"Bearer {self._api_key}"},
-                timeout=TIMEOUT_S,
-                follow_redirects=False,
-            )
+            async with (
+                asyncio.timeout(MAX_REQUEST_S),
+                self._client.stream(
+                    "POST",
+                    self._url,
+                    json={"query": query, "variables": variables},
+                    headers={"Authorization": f"Bearer {self._api_key}"},
+                    timeout=TIMEOUT_S,
+                    follow_redirects=False,
+                ) as response,
+            ):
+                content = await _read_content(response)
         except httpx.ConnectError as error:
             raise UnreachableError(f"Fireflies' API can't be reached ({type(error).__name__})") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"Fireflies' API did not respond ({type(error).__name__})") from None
-        return await self._read_response(response)
+        except (OSError, UnicodeError) as error:
+            raise UnreachableError(f"the host of Fireflies' API can't be resolved ({type(error).__name__})") from None
+        return await self._read_response(response, content, list_name)
 
-    async def _read_response(self, response: httpx.Response) -> Mapping[str, Any]:
-        body: Any = None
-        if len(response.content) <= MAX_RESPONSE_BYTES:
-            try:
-                body = response.json()
-            except ValueError:
-                body = None
+    async def _read_response(
+        self, response: httpx.Response, content: bytes | None, list_name: str | None
+    ) -> Mapping[str, Any]:
+        body = _parse_json(content)
         errors = cast("list[Any]", body.get("errors")) if isinstance(body, dict) and body.get("errors") else []  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         code, message = _describe_error(errors)
         if response.status_code == 429 or code in _RATE_LIMIT_CODES or "too many requests" in message.casefold():
             seconds = _retry_after_s(response, errors)
             await self._budget.block(seconds)
             raise UnavailableError("Fireflies refuses further requests for now (too many requests)", seconds)
+        if response.status_code == 200 and list_name is not None and _concern_items(errors, list_name):
+            errors, code = [], ""
         if response.status_code in (401, 403) or code in _KEY_CODES:
             raise MisconfiguredError("Fireflies refuses the API key: check it at app.fireflies.ai, Integrations")
         if response.status_code == 404 or code in _NOT_FOUND_CODES:
@@ -117,6 +132,8 @@ class GraphqlClient:
             raise UnavailableError(f"Fireflies' API answers with status {response.status_code}")
         if errors:
             raise InvalidInputError("query", f"Fireflies refuses it: {code or 'no code given'}")
+        if content is None:
+            raise MalformedResponseError(f"Fireflies' API answers with more than {MAX_RESPONSE_MIB} MiB")
         if response.status_code != 200 or not isinstance(body, dict):
             raise MalformedResponseError(
                 f"Fireflies' API answers with status {response.status_code} and no JSON object"
@@ -125,6 +142,33 @@ class GraphqlClient:
         if not isinstance(data, dict):
             raise MalformedResponseError("Fireflies' API answers without data")
         return cast("dict[str, Any]", data)
+
+
+async def _read_content(response: httpx.Response) -> bytes | None:
+    """Return the body of a response; None if it is too large."""
+    content = bytearray()
+    async for part in response.aiter_bytes():
+        content += part
+        if len(content) > MAX_RESPONSE_MIB * 2**20:
+            return None
+    return bytes(content)
+
+
+def _parse_json(content: bytes | None) -> Any:
+    """Return the decoded content; None if it isn't JSON."""
+    try:
+        return None if content is None else json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _concern_items(errors: list[Any], list_name: str) -> bool:
+    """Return whether each error concerns a single item of a list."""
+    for error in errors:
+        path = cast("dict[str, Any]", error).get("path") if isinstance(error, dict) else None
+        if not (isinstance(path, list) and len(cast("list[Any]", path)) > 1 and path[0] == list_name):
+            return False
+    return True
 
 
 def _describe_error(errors: list[Any]) -> tuple[str, str]:

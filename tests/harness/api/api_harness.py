@@ -106,7 +106,9 @@ class ApiHarness:
 @pytest.fixture(scope="session")
 def api_address(postgres_url: str, redis_url: str) -> Iterator[str]:
     """The base URL of the tests' API. It has no backpressure, so one test's backlog can't affect the next test."""
-    options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000, lag_limit=1e9)
+    options = ApiOptions(
+        postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000, lag_limit=1e9, loopback_allowed=True
+    )
     with pytest.MonkeyPatch.context() as patch, run_api(options) as address:
         # Interim text is published once: a stream's first heartbeat must mean that its subscription is complete.
         patch.setattr(live_fanout, "_SUBSCRIBE_TIMEOUT_S", 60.0)

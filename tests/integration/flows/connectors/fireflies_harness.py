@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cluster.fireflies_sim.simulator import DEFAULT_API_KEY, FirefliesSimulator
 from flows.connectors import ConnectorRunner
 from operators import dedup
+from operators.address_check import AddressRule
 from operators.entries import Entry, parse_entry
 from operators.meeting_config import Clock, MeetingConfig
 from storage import redis_keys
@@ -34,6 +35,8 @@ class ConnectorHarness:
     def __init__(self, database: AsyncEngine, client: Any, connection: redis.Redis) -> None:
         self.database, self._client, self._redis = database, client, connection
         self.meetings = MeetingService(database, LogWriter(client))
+        self.max_live = 100
+        self.rule = AddressRule(loopback_allowed=True)
         self._task: asyncio.Task[None] | None = None
 
     async def open_session(
@@ -65,7 +68,7 @@ class ConnectorHarness:
     def start(self) -> None:
         """Start the connector."""
         self._stopping = asyncio.Event()
-        runner = ConnectorRunner(self.database, self._client, self.meetings, CIPHER)
+        runner = ConnectorRunner(self.database, self._client, self.meetings, CIPHER, self.max_live, self.rule)
         self._task = asyncio.create_task(runner.run(self._stopping))
 
     async def kill(self) -> None:

@@ -153,6 +153,7 @@ async def test_all_transcripts_since_a_date_are_imported(harness: ConnectorHarne
         pages = [request for request in simulator.graphql_requests if "transcripts" in request.fields]
     assert (run.listed_count, run.queued_count, len(pages)) == (53, 53, 2)
     assert counts["failed"] == 0
+    assert run.key == StoredSecret()
 
 
 async def test_a_poor_plan_is_not_exceeded_and_the_import_says_so(harness: ConnectorHarness, engine: Engine) -> None:
@@ -187,7 +188,9 @@ async def test_a_failed_import_names_the_cause_and_is_tried_again(harness: Conne
             await queue(harness, simulator, "nowhere")
             failed = await wait_for(harness, "nowhere", "failed")
             assert "Fireflies does not have" in (failed.detail or "")
+            assert failed.key == KEY
             async with harness.database.begin() as conn:
                 await conn.execute(text("update source_imports set external_id = 'past-1'"))
                 assert await source_imports.retry_failed_imports(conn, "default", "fireflies") == 1
-            assert (await wait_for(harness, "past-1", "done", "failed")).state == "done"
+            done = await wait_for(harness, "past-1", "done", "failed")
+    assert (done.state, done.key) == ("done", StoredSecret())

@@ -11,6 +11,7 @@ import redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
+from operators.address_check import AddressRule
 from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector, spoken
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -39,6 +40,7 @@ async def test_a_meeting_arrives_whole(harness: ConnectorHarness) -> None:
         assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
     assert row.last_error is None
     assert row.gaps == ()
+    assert row.encrypted_key is None
     assert row.counters["appended"] == row.counters["messages"] - row.counters.get("repeated", 0)
     assert await harness.meetings.append("default", row.meeting_id, []) or True
 
@@ -90,6 +92,17 @@ async def test_a_session_that_joins_late_gets_what_was_said_before(harness: Conn
             await harness.disconnect(session)
             await harness.wait_for(session, "ended")
         assert harness.transcript(session.meeting_id) == (spoken(simulator), 0)
+
+
+async def test_a_refused_address_gets_no_request(harness: ConnectorHarness) -> None:
+    harness.rule = AddressRule()
+    with FirefliesSimulator() as simulator:
+        async with running_connector(harness):
+            session = await harness.open_session(simulator)
+            row = await harness.wait_for(session, "failed")
+        assert simulator.graphql_requests == []
+        assert simulator.connection_count == 0
+    assert row.last_error == "its address 127.0.0.1 is not public (PARLEY_WEBHOOKS_PRIVATE allows it)"
 
 
 async def test_a_wrong_key_ends_the_session_and_says_what_to_do(harness: ConnectorHarness) -> None:

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from flows.jobs import webhook_http
 from flows.jobs.webhook_http import WebhookClient
+from operators import address_check
 from tests.harness.doubles.webhook_receiver import Reply, running_receiver
 
 HEADERS = {"webhook-id": "msg_1", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
@@ -103,7 +103,7 @@ async def test_a_literal_private_address_is_not_connected_to() -> None:
 
 async def test_rebinding_gains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The first lookup gives an address that counts as public here, and later ones give a private one.
-    monkeypatch.setattr(webhook_http, "is_public_address", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(address_check, "is_public_address", lambda address: address == "127.0.0.1")
     server, trust = make_certificate(tmp_path, HOST)
     resolver = ScriptedResolver(["127.0.0.1"], ["127.0.0.2"])
     async with (

@@ -11,6 +11,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
@@ -55,7 +56,17 @@ def outcomes(stage: ApiHarness) -> list[str | None]:
     return [row[0] for row in query_rows(stage.engine, "select outcome from source_notifications order by id")]
 
 
-async def wait_for_outcomes(stage: ApiHarness, *expected: str) -> None:
+async def counted(stage: ApiHarness, name: str) -> int:
+    return (await stage.http.get(f"{API}/config")).json()["webhooks"].get(name, 0)
+
+
+def retry_waiting(stage: ApiHarness) -> None:
+    """Let the webhooks that wait be due now. They still count as postponed."""
+    with stage.engine.begin() as conn:
+        conn.execute(text("update source_notifications set due_at = now() where outcome is null"))
+
+
+async def wait_for_outcomes(stage: ApiHarness, *expected: str | None) -> None:
     while outcomes(stage) != list(expected):
         await asyncio.sleep(0.05)
 
@@ -115,6 +126,54 @@ async def test_the_stored_key_is_not_sent_to_a_new_address(stage: ApiHarness) ->
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == "api_base_url"
     assert (await stage.http.get(f"{API}/config")).json()["api_base_url"] == "http://127.0.0.1:9"
+
+
+async def test_a_joined_meeting_waits_for_the_limit_of_live_meetings(
+    stage: ApiHarness, harness: ConnectorHarness
+) -> None:
+    store_account(stage.engine, "http://127.0.0.1:9")
+    other = await stage.create_meeting(config={"source_language": "en"})
+    harness.max_live = 1
+    for name in ("late", "early"):
+        await post_webhook(stage.http, {"event": "meeting.bot_joined", "meeting_id": name})
+    with stage.engine.begin() as conn:
+        conn.execute(
+            text("update source_notifications set created_at = now() - interval '4 hours' where external_id = 'late'")
+        )
+    async with running_connector(harness):
+        while outcomes(stage)[0] is None or await counted(stage, "postponed:limit") == 0:
+            await asyncio.sleep(0.05)
+        assert outcomes(stage) == [
+            "refused: no more than 1 live meetings at once: end one, or raise the limit (max_live)",
+            None,
+        ]
+        assert (await counted(stage, "postponed:limit"), await counted(stage, "refused:limit")) == (1, 1)
+        assert query_rows(stage.engine, "select 1 from connector_sessions") == []
+        retry_waiting(stage)
+        while query_rows(stage.engine, "select 1 from source_notifications where due_at > now()") == []:
+            await asyncio.sleep(0.05)
+        assert await counted(stage, "postponed:limit") == 1
+        stage.set_status(other, "ended")
+        retry_waiting(stage)
+        while outcomes(stage)[1] is None:
+            await asyncio.sleep(0.05)
+    assert outcomes(stage)[1] == "connected"
+
+
+async def test_a_meeting_that_ended_while_its_webhook_waited_is_not_connected(
+    stage: ApiHarness, harness: ConnectorHarness
+) -> None:
+    store_account(stage.engine, "http://127.0.0.1:9")
+    await stage.create_meeting(config={"source_language": "en"})
+    harness.max_live = 1
+    await post_webhook(stage.http, {"event": "meeting.bot_joined", "meeting_id": "past-1"})
+    async with running_connector(harness):
+        while await counted(stage, "postponed:limit") == 0:
+            await asyncio.sleep(0.05)
+        await post_webhook(stage.http, TRANSCRIBED)
+        await wait_for_outcomes(stage, None, "queued for import")
+        retry_waiting(stage)
+        await wait_for_outcomes(stage, "ignored: the meeting is over", "queued for import")
 
 
 async def test_a_joined_meeting_is_connected_then_imported_at_its_end(

@@ -1,4 +1,4 @@
-"""operators/webhooks/address_check.py: no special-purpose address is public, in no form."""
+"""operators/address_check.py: no special-purpose address is public, in no form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.webhooks.address_check import is_public_address
+from operators.address_check import is_public_address
 
 REFUSED_IPV4 = [
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),

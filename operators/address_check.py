@@ -1,11 +1,15 @@
-"""The check that an IP address is public. Webhooks go to no other address, unless a setting allows it.
+"""The check of IP addresses to which users of the API let Parley connect. They are public, unless a setting allows others.
 
 The networks are those that IANA's special-purpose registries mark as not globally reachable, and Azure's metadata address.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+PRIVATE_SETTING = "PARLEY_WEBHOOKS_PRIVATE"
+"""The setting that allows private addresses and `http://`."""
 
 _REFUSED_IPV4 = tuple(
     IPv4Network(network)
@@ -38,6 +42,34 @@ _REFUSED_IPV6 = tuple(
     )
 )
 _NAT64, _6TO4 = IPv6Network("64:ff9b::/96"), IPv6Network("2002::/16")
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRule:
+    """The addresses to which Parley connects: public ones, and those that are allowed.
+
+    Attributes:
+        private_allowed: whether all other addresses are allowed, and `http://`.
+        loopback_allowed: whether this machine's loopback addresses are allowed. Only users of this machine may call Parley then.
+    """
+
+    private_allowed: bool = False
+    loopback_allowed: bool = False
+
+    def find_refusal(self, address: str) -> str | None:
+        """Return why an IP address is refused, in words for the user; None if it is allowed."""
+        if self.private_allowed or is_public_address(address):
+            return None
+        if self.loopback_allowed and is_loopback_address(address):
+            return None
+        return f"its address {address} is not public ({PRIVATE_SETTING} allows it)"
+
+
+def is_loopback_address(address: str) -> bool:
+    """Return whether an IP address is one of this machine's own loopback addresses."""
+    parsed = ip_address(address)
+    embedded = _embedded_ipv4(parsed) if isinstance(parsed, IPv6Address) else None
+    return (embedded or parsed).is_loopback
 
 
 def is_public_address(address: str) -> bool:
