@@ -17,10 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid6 import uuid7
 
+from operators.characters import is_blank
 from operators.entries import Chunk
 from operators.errors import NotFoundError, ParleyError
 from operators.fields import MAX_NAME_CHARS
-from operators.sources.alignment import KnownChunk, align_transcript
+from operators.sources.alignment import SAME_START_S, KnownChunk, align_transcript
+from operators.sources.fireflies import SENTENCE_ID_PREFIX
 from storage.ingest.connector_memory import AppendedChunk, ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import transcript_queries
@@ -31,6 +33,9 @@ RETRY_S = 0.5
 """Seconds between two attempts while a store does not respond."""
 OPEN_MS = 100_000
 """Milliseconds after its last revision within which a chunk surely accepts another one."""
+
+SAME_END_S = 0.05
+"""Maximum difference of two ends of the same speech, in seconds: sources round them."""
 
 ResultT = TypeVar("ResultT")
 
@@ -75,6 +80,8 @@ class ChunkAppender:
         self._record, self._database, self._meetings, self._memory = record, database, meetings, memory
         self._counters, self._on_problem = counters, on_problem
         self._chunks: dict[str, AppendedChunk] = {}
+        self._earlier_ids: frozenset[str] = frozenset()
+        self._starts_over = False
         self.lock = asyncio.Lock()
 
     async def restore(self) -> str | None:
@@ -110,8 +117,12 @@ class ChunkAppender:
         """Return the end of the latest speech, in seconds from the meeting's start."""
         return max((item.chunk.end for item in self._chunks.values()), default=0.0)
 
+    def begin_connection(self) -> None:
+        """Record that a connection begins: a service that starts over repeats earlier states of the chunks known by now."""
+        self._earlier_ids, self._starts_over = frozenset(self._chunks), False
+
     async def append(self, chunks: Sequence[Chunk], state: str) -> None:
-        """Append the chunks that differ from their latest revision.
+        """Append the chunks that differ from their latest revision, and are no earlier state of it.
 
         Args:
             chunks: the chunks, in order.
@@ -121,7 +132,40 @@ class ChunkAppender:
             SessionOverError: the meeting is over.
         """
         async with self.lock:
-            await self._append_changed(chunks, state)
+            known = [self._to_known_chunk(chunk) for chunk in chunks]
+            self._counters["repeated"] += known.count(None)
+            await self._append_changed([chunk for chunk in known if chunk is not None], state)
+
+    def _to_known_chunk(self, chunk: Chunk) -> Chunk | None:
+        """Return a live chunk under its id in the log, or None if it is an earlier state of what the log has."""
+        latest = self._chunks.get(chunk.chunk_id) or self._find_filled(chunk)
+        if latest is None:
+            return chunk
+        known_id = latest.chunk.chunk_id
+        if chunk.end < latest.chunk.end - SAME_END_S and (known_id != chunk.chunk_id or known_id in self._earlier_ids):
+            self._starts_over |= known_id in self._earlier_ids
+            return None
+        is_longer = chunk.end > latest.chunk.end + SAME_END_S
+        if self._starts_over and not is_longer and latest.appended_at_ms <= time.time() * 1000 - OPEN_MS:
+            # Another wording from earlier, which the log would refuse as late.
+            return None
+        return chunk.model_copy(update={"chunk_id": known_id})
+
+    def _find_filled(self, chunk: Chunk) -> AppendedChunk | None:
+        """Return the chunk that a gap was filled with, if it is the same speech: its id is not the live one."""
+        if chunk.end <= chunk.start:
+            # A message without times says nothing about its place.
+            return None
+        for item in self._chunks.values():
+            known = item.chunk
+            if (
+                known.chunk_id.startswith(SENTENCE_ID_PREFIX)
+                and not is_blank(known.text)
+                and (known.speaker, known.speaker_id) == (chunk.speaker, chunk.speaker_id)
+                and abs(known.start - chunk.start) <= SAME_START_S
+            ):
+                return item
+        return None
 
     async def align(self, sentences: Sequence[Chunk], from_s: float, requested_at_ms: int, state: str) -> int:
         """Compare a transcript with the chunks, and append what is missing.
