@@ -102,7 +102,7 @@ def test_killing_connector_lane_and_source_in_turn_does_not_change_the_rows(
     # Each kill of a connector or a stand-in leads to a connection more. A killed connector can't count its disconnection.
     assert session["counters"]["connects"] >= 1 + 4
     assert session["counters"]["disconnects"] >= 2
-    assert meeting.lane_epoch() == epoch + 1
+    assert meeting.lane_epoch() >= epoch + 1
 
 
 def assert_same_speech(stored: list[StoredSpeech], expected: list[StoredSpeech]) -> None:

@@ -182,12 +182,14 @@ class ChunkAppender:
         Raises:
             SessionOverError: the meeting is over.
         """
+        # The transcript of a service that lags, or that started over, ends before what came live.
+        transcript_end = max((sentence.end for sentence in sentences), default=0.0) + SAME_END_S
         async with self.lock:
             known = [
                 KnownChunk(
                     item.chunk,
                     is_open=item.appended_at_ms > requested_at_ms - OPEN_MS,
-                    is_newer=item.appended_at_ms >= requested_at_ms,
+                    is_newer=item.appended_at_ms >= requested_at_ms or item.chunk.end > transcript_end,
                 )
                 for item in self._chunks.values()
             ]

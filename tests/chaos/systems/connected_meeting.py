@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -185,7 +185,7 @@ class ConnectedMeeting:
         )
 
     @contextmanager
-    def _measured_recovery(self) -> Iterator[None]:
+    def _measured_recovery(self) -> Generator[None]:
         began_at = time.monotonic()
         yield
         self.recovery_s = time.monotonic() - began_at
