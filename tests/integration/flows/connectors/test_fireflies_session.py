@@ -139,6 +139,7 @@ async def test_a_session_that_joins_late_gets_what_was_said_before(harness: Conn
         session = await harness.open_session(simulator)
         await join_late(session)
         async with running_connector(harness, is_started=True):
+            await harness.wait_for(session, "connected")
             await asyncio.to_thread(simulator.wait_for_end, "demo")
             await harness.disconnect(session)
             await harness.wait_for(session, "ended")
