@@ -51,6 +51,12 @@ def fireflies_sim(
     speed: Annotated[
         float, typer.Option(min=0.01, max=1000, metavar="N", help="Factor of the meetings' own speed.")
     ] = 1.0,
+    position: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Begin the meetings here. What was said before is in the transcripts."
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of all random numbers.")] = 0,
     restart: Annotated[
         bool,
@@ -115,6 +121,7 @@ def fireflies_sim(
         scenario=scenario,
         recordings=tuple(read_recording(path) for path in recording or ()),
         speed=speed,
+        position_s=position,
         seed=seed,
         restarts=restart,
         disconnect_interval=disconnect_after,

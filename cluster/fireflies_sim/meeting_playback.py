@@ -59,18 +59,22 @@ class MeetingPlayback:
         self._on_end = on_end
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def begin(self, meeting: Meeting, only_client: str | None = None) -> None:
+    def begin(self, meeting: Meeting, only_client: str | None = None, position_s: float = 0.0) -> None:
         """Begin a meeting, or begin it anew.
 
         Args:
             meeting: the meeting.
             only_client: session id of the only client that it is played to; by default all of its clients get it.
+            position_s: where the meeting is, in seconds from its start. The broadcasts before are in its transcript only.
         """
         audience = only_client or meeting.id
         if (task := self._tasks.pop(audience, None)) is not None:
             task.cancel()
-        meeting.begin(time.time_ns() // 1_000_000)
-        task = asyncio.create_task(self._run(meeting, audience))
+        meeting.begin(time.time_ns() // 1_000_000 - round(position_s * 1000))
+        for step in meeting.steps:
+            if isinstance(step, Broadcast) and step.at < position_s:
+                meeting.add(step)
+        task = asyncio.create_task(self._run(meeting, audience, position_s))
         self._tasks[audience] = task
         task.add_done_callback(lambda task: self._forget(audience, task))
 
@@ -104,10 +108,12 @@ class MeetingPlayback:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, meeting: Meeting, audience: str) -> None:
+    async def _run(self, meeting: Meeting, audience: str, position_s: float) -> None:
         loop = asyncio.get_running_loop()
-        began_at = loop.time()
+        began_at = loop.time() - position_s / self._speed
         for step in meeting.steps:
+            if step.at < position_s:
+                continue
             await asyncio.sleep(began_at + step.at / self._speed - loop.time())
             if audience != meeting.id and not self._realtime.is_connected(audience):
                 return

@@ -39,6 +39,8 @@ class FirefliesService:
         speed: factor of the meetings' own speed.
         restarts: whether each client gets its meeting from the beginning.
         resegment: whether transcripts of past meetings have whole sentences.
+        position_s: where the meetings are when they begin, in seconds from their start. A meeting that begins anew, or that the
+            notetaker is invited to, is at its start.
         webhooks: sends the webhooks, if any are wanted.
     """
 
@@ -54,6 +56,7 @@ class FirefliesService:
         *,
         restarts: bool,
         resegment: bool,
+        position_s: float = 0.0,
     ) -> None:
         self.meetings = {meeting.id: meeting for meeting in meetings}
         self.sent: list[SentBroadcast] = []
@@ -65,6 +68,7 @@ class FirefliesService:
         self._playback = MeetingPlayback(self.realtime, wire_format, speed, self.sent.append, self._on_end)
         self._invited_steps = invited_steps
         self._restarts = restarts
+        self._positions = {meeting.id: position_s for meeting in meetings}
         self._webhooks = webhooks
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -191,7 +195,7 @@ class FirefliesService:
 
     def _begin(self, meeting: Meeting, only_client: str | None = None) -> None:
         self._ends[meeting.id].clear()
-        self._playback.begin(meeting, only_client)
+        self._playback.begin(meeting, only_client, self._positions.pop(meeting.id, 0.0))
 
     async def _on_end(self, meeting: Meeting) -> None:
         self._ends[meeting.id].set()

@@ -53,6 +53,8 @@ class SimulatorOptions:
         scenario: the scenario of the meeting `demo`.
         recordings: recordings that are replayed, each as a meeting of its own with the recording's name as its id.
         speed: factor of the meetings' own speed.
+        position_s: where the meetings are when they begin, in seconds from their start. What was said before is in their
+            transcripts only.
         seed: seed of all random numbers.
         restarts: whether each client gets its meeting from the beginning.
         disconnect_interval: broadcasts after which the clients are disconnected, again and again; None never does it.
@@ -71,6 +73,7 @@ class SimulatorOptions:
     scenario: ScenarioName = "conversation"
     recordings: tuple[Recording, ...] = ()
     speed: float = 1.0
+    position_s: float = 0.0
     seed: int = 0
     restarts: bool = False
     disconnect_interval: int | None = None
@@ -238,6 +241,7 @@ class FirefliesSimulator:
             webhooks,
             restarts=options.restarts,
             resegment=options.resegment,
+            position_s=options.position_s,
         )
         config = uvicorn.Config(_build_app(service), log_level="warning", lifespan="off")
         server = _Server(config)

@@ -22,6 +22,8 @@ BROADCAST_TYPES = ("transcription.broadcast", "transcript")
 """Types of the envelopes that carry transcript text."""
 UNKNOWN_SPEAKER = "Unknown speaker"
 """Label of the speech that Fireflies attributes to nobody."""
+SENTENCE_ID_PREFIX = "sentence "
+"""Beginning of the chunk ids of a transcript's sentences. A live chunk's id is a number, or begins with its start."""
 MAX_RECENT_COUNT = 20
 """Number of chunks without id and start that a session remembers, to recognise their revisions."""
 MAX_RECENT_CHARS = 500
@@ -141,7 +143,7 @@ def sentence_to_chunk(sentence: Mapping[str, Any]) -> Chunk:
     speaker = UNKNOWN_SPEAKER if name is None or is_blank(name) else normalize_name(name)
     return build_chunk(
         # The index of a sentence changes while the meeting runs.
-        chunk_id=f"sentence {parsed.start_time:.3f} {speaker}"[:MAX_NAME_CHARS],
+        chunk_id=f"{SENTENCE_ID_PREFIX}{parsed.start_time:.3f} {speaker}"[:MAX_NAME_CHARS],
         speaker=speaker,
         text=parsed.text,
         start=parsed.start_time,

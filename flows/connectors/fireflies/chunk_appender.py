@@ -7,6 +7,7 @@ the same ids after a restart.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import ChainMap, Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,10 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid6 import uuid7
 
+from operators.characters import is_blank
 from operators.entries import Chunk
 from operators.errors import NotFoundError, ParleyError
 from operators.fields import MAX_NAME_CHARS
-from operators.sources.alignment import KnownChunk, align_revision, align_transcript
+from operators.sources.alignment import SAME_START_S, KnownChunk, align_revision, align_transcript
+from operators.sources.fireflies import SENTENCE_ID_PREFIX
 from storage.ingest.connector_memory import AppendedChunk, ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import transcript_queries
@@ -31,6 +34,9 @@ RETRY_S = 0.5
 """Seconds between two attempts while a store does not respond."""
 OPEN_MS = 100_000
 """Milliseconds after its last revision within which a chunk surely accepts another one."""
+
+SAME_END_S = 0.05
+"""Maximum difference of two ends of the same speech, in seconds: sources round them."""
 
 ResultT = TypeVar("ResultT")
 
@@ -76,6 +82,8 @@ class ChunkAppender:
         self._counters, self._on_problem = counters, on_problem
         self._chunks: dict[str, AppendedChunk] = {}
         self._last_added_at_ms = 0
+        self._earlier_ids: frozenset[str] = frozenset()
+        self._starts_over = False
         self.lock = asyncio.Lock()
 
     async def restore(self) -> str | None:
@@ -114,8 +122,14 @@ class ChunkAppender:
         """Return the end of the latest speech, in seconds from the meeting's start."""
         return max((item.chunk.end for item in self._chunks.values()), default=0.0)
 
+    def begin_connection(self) -> None:
+        """Record that a connection begins: a service that starts over repeats earlier states of the chunks known by now."""
+        self._earlier_ids, self._starts_over = frozenset(self._chunks), False
+
     async def append(self, chunks: Sequence[Chunk], state: str) -> None:
-        """Append the live chunks that differ from their latest revision. What a transcript added makes room for them.
+        """Append the live chunks that differ from their latest revision, and are no earlier state of it.
+
+        What a transcript added makes room for them.
 
         Args:
             chunks: the chunks, in order.
@@ -128,13 +142,46 @@ class ChunkAppender:
             at_ms = round(time.time() * 1000)
             appended: list[AppendedChunk] = []
             latest = ChainMap[str, AppendedChunk]({}, self._chunks)
-            for chunk in chunks:
-                if self._is_repeat(chunk, latest):
+            for live_chunk in chunks:
+                chunk = self._to_known_chunk(live_chunk, latest)
+                if chunk is None or self._is_repeat(chunk, latest):
+                    self._counters["repeated"] += 1
                     continue
                 changes = [*self._make_room(chunk, latest, at_ms), AppendedChunk(chunk, at_ms)]
                 appended += changes
                 latest.update({change.chunk.chunk_id: change for change in changes})
             await self._store_and_append(appended, state)
+
+    def _to_known_chunk(self, chunk: Chunk, known: Mapping[str, AppendedChunk]) -> Chunk | None:
+        """Return a live chunk under its id in the log, or None if it is an earlier state of what the log has."""
+        latest = known.get(chunk.chunk_id) or self._find_filled(chunk, known)
+        if latest is None:
+            return chunk
+        known_id = latest.chunk.chunk_id
+        if chunk.end < latest.chunk.end - SAME_END_S and (known_id != chunk.chunk_id or known_id in self._earlier_ids):
+            self._starts_over |= known_id in self._earlier_ids
+            return None
+        is_longer = chunk.end > latest.chunk.end + SAME_END_S
+        if self._starts_over and not is_longer and latest.appended_at_ms <= time.time() * 1000 - OPEN_MS:
+            # Another wording from earlier, which the log would refuse as late.
+            return None
+        return chunk.model_copy(update={"chunk_id": known_id})
+
+    def _find_filled(self, chunk: Chunk, known: Mapping[str, AppendedChunk]) -> AppendedChunk | None:
+        """Return the chunk that a gap was filled with, if it is the same speech: its id is not the live one."""
+        if not self._last_added_at_ms or chunk.end <= chunk.start:
+            # No gap was filled, or the message has no times, so it says nothing about its place.
+            return None
+        for item in known.values():
+            filled = item.chunk
+            if (
+                filled.chunk_id.startswith(SENTENCE_ID_PREFIX)
+                and not is_blank(filled.text)
+                and (filled.speaker, filled.speaker_id) == (chunk.speaker, chunk.speaker_id)
+                and abs(filled.start - chunk.start) <= SAME_START_S
+            ):
+                return item
+        return None
 
     async def align(self, sentences: Sequence[Chunk], from_s: float, requested_at_ms: int, state: str) -> int:
         """Compare a transcript with the chunks, and append what is missing.
@@ -151,25 +198,27 @@ class ChunkAppender:
         Raises:
             SessionOverError: the meeting is over.
         """
+        # The transcript of a service that lags, or that started over, ends before what came live.
+        transcript_end = max((sentence.end for sentence in sentences), default=0.0) + SAME_END_S
         async with self.lock:
-            known = [_to_known(item, requested_at_ms) for item in self._chunks.values()]
+            known = [_to_known(item, requested_at_ms, transcript_end) for item in self._chunks.values()]
             changes = await asyncio.to_thread(align_transcript, known, sentences, from_s)
             at_ms = round(time.time() * 1000)
             appended: list[AppendedChunk] = []
             for chunk in changes:
+                if self._is_repeat(chunk, self._chunks):
+                    self._counters["repeated"] += 1
+                    continue
                 before = self._chunks.get(chunk.chunk_id)
-                if not self._is_repeat(chunk, self._chunks):
-                    appended.append(AppendedChunk(chunk, at_ms, is_added=before is None or before.is_added))
+                appended.append(AppendedChunk(chunk, at_ms, is_added=before is None or before.is_added))
             await self._store_and_append(appended, state)
         return len(changes)
 
-    def _is_repeat(self, chunk: Chunk, latest: Mapping[str, AppendedChunk]) -> bool:
-        """Return whether a chunk is equal to its latest revision, and count that."""
+    @staticmethod
+    def _is_repeat(chunk: Chunk, latest: Mapping[str, AppendedChunk]) -> bool:
+        """Return whether a chunk is equal to its latest revision."""
         before = latest.get(chunk.chunk_id)
-        if before is None or before.chunk != chunk:
-            return False
-        self._counters["repeated"] += 1
-        return True
+        return before is not None and before.chunk == chunk
 
     def _make_room(self, chunk: Chunk, latest: Mapping[str, AppendedChunk], at_ms: int) -> list[AppendedChunk]:
         """Return the changes of what a transcript added, so that it does not repeat a live chunk's words."""
@@ -227,11 +276,11 @@ class ChunkAppender:
                 await asyncio.sleep(RETRY_S)
 
 
-def _to_known(item: AppendedChunk, at_ms: int) -> KnownChunk:
-    """Return a chunk as it was at a time (ms)."""
+def _to_known(item: AppendedChunk, at_ms: int, transcript_end: float = math.inf) -> KnownChunk:
+    """Return a chunk as it was at a time (ms). Speech after the end of a transcript (s) counts as newer."""
     return KnownChunk(
         item.chunk,
         is_open=item.appended_at_ms > at_ms - OPEN_MS,
-        is_newer=item.appended_at_ms >= at_ms,
+        is_newer=item.appended_at_ms >= at_ms or item.chunk.end > transcript_end,
         is_added=item.is_added,
     )

@@ -118,6 +118,8 @@ class FirefliesSession:
         await self._finish(next((result for result in results if isinstance(result, SessionOverError)), None))
 
     async def _restore(self) -> None:
+        # The status of an earlier run, which had no time to store its end, is not that of this run.
+        self._status = self._status_without_connection()
         self._state = restore_state(FIREFLIES, await self._appender.restore())
         # The meeting may have begun before the session, and it continued while the connector did not run.
         self._begin_gap()
@@ -145,9 +147,12 @@ class FirefliesSession:
                 self._last_error = str(error)
             failures += 1
             self._begin_gap()
-            self._status = "reconnecting" if self._connected_at else "connecting"
+            self._status = self._status_without_connection()
             self._counters["disconnects"] += 1
             await asyncio.sleep(random.uniform(0, min(MAX_RECONNECT_S, FIRST_RECONNECT_S * 2**failures)))  # noqa: S311
+
+    def _status_without_connection(self) -> SessionStatus:
+        return "reconnecting" if self._connected_at else "connecting"
 
     async def _read(self, connection: RealtimeConnection) -> None:
         while True:
@@ -157,6 +162,7 @@ class FirefliesSession:
                 return
 
     def _on_connected(self) -> None:
+        self._appender.begin_connection()
         self._status = "connected"
         self._last_error = None
         self._connected_at = datetime.now(UTC)

@@ -95,7 +95,9 @@ class TranscriptPage(BaseModel):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"transcripts": [_LISTED_EXAMPLE], "next_skip": 20, "budget": BUDGET_EXAMPLE}]}
+        json_schema_extra={
+            "examples": [{"transcripts": [_LISTED_EXAMPLE], "issues": [], "next_skip": 20, "budget": BUDGET_EXAMPLE}]
+        }
     )
 
     transcripts: list[dict[str, Any]]

@@ -48,6 +48,8 @@ _RUN_EXAMPLE: JsonDict = {
     "state": "running",
     "detail": "the plan's requests are spent",
     "listed": 41,
+    "issue_count": 1,
+    "issues": ["ASxwZxCsty: no title"],
     "queued": 40,
     **_TIMES_EXAMPLE,
 }

@@ -35,6 +35,7 @@ _SESSION_EXAMPLE: JsonDict = {
     "id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718293",
     "transcript_id": "ASxwZxCstx",
     "meeting_id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718294",
+    "meeting_db_id": "0198c5f0-7d1e-7a2b-8c3d-4e5f60718294",
     "meeting_title": "Monday",
     "meeting_status": "ended",
     "status": "ended",
@@ -43,6 +44,8 @@ _SESSION_EXAMPLE: JsonDict = {
     "target_languages": ["pt", "es"],
     "display_mode": "both",
     "counters": {"messages": 310, "connects": 2, "disconnects": 1, "filled": 4},
+    "persistence_failures": 0,
+    "persistence_healthy": True,
     "last_error": "the connection was lost",
     "gaps": [{"start": 61.5, "end": 64.0}],
     "budget": BUDGET_EXAMPLE,
@@ -136,6 +139,8 @@ class SessionView(BaseModel):
 
 class ConnectResult(SessionView):
     """The session. `ignored` names the fields of the request that had no effect."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SESSION_EXAMPLE | {"ignored": ["glossary_id"]}]})
 
     ignored: list[str]
 

@@ -47,6 +47,21 @@ async def test_a_client_gets_each_broadcast_of_a_scenario_once_and_in_order(scen
         assert [sent.broadcast for sent in simulator.sent] == list(make_scenario(scenario, 4))
 
 
+async def test_a_meeting_that_begins_at_a_position_has_what_was_said_before_in_its_transcript_only() -> None:
+    broadcasts = make_scenario("words", 0)
+    earlier = [broadcast for broadcast in broadcasts if broadcast.at < 20]
+    with FirefliesSimulator(SimulatorOptions(scenario="words", speed=FAST, position_s=20.0)) as simulator:
+        received = await play_to_the_end(simulator)
+        assert [sent.broadcast for sent in simulator.sent] == list(broadcasts[len(earlier) :])
+        assert received == sent_fields(simulator)
+        texts = {caption.text for caption in simulator.meetings["demo"].captions()}
+        assert texts == set(final_texts(broadcasts).values())
+        simulator.begin("demo")
+        await asyncio.to_thread(simulator.wait_for_end, "demo")
+        # Begun anew, the meeting is at its start.
+        assert len(simulator.sent) == 2 * len(broadcasts) - len(earlier)
+
+
 async def test_a_client_is_authenticated_before_the_first_broadcast() -> None:
     with FirefliesSimulator(SimulatorOptions(speed=FAST)) as simulator:
         async with connected(simulator) as client:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
 from operators.address_check import AddressRule
+from operators.entries import Chunk
 from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector, spoken
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -77,6 +79,57 @@ async def test_a_connector_that_is_killed_again_and_again_loses_nothing(harness:
         assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
 
 
+async def test_a_service_that_starts_over_takes_no_speech_back(harness: ConnectorHarness) -> None:
+    async with running_connector(harness):
+        with FirefliesSimulator(SimulatorOptions(speed=20, scenario="words")) as simulator:
+            session, port = await harness.open_session(simulator), int(simulator.url.rsplit(":", 1)[1])
+            while len(simulator.sent) < 100:
+                await asyncio.sleep(0.02)
+        with FirefliesSimulator(SimulatorOptions(port=port, speed=20, scenario="words")) as simulator:
+            await asyncio.to_thread(simulator.wait_for_end, "demo")
+            await harness.disconnect(session)
+            row = await harness.wait_for(session, "ended")
+            assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
+    ends: dict[str, list[float]] = {}
+    for entry in harness.entries(row.meeting_id):
+        if isinstance(entry.payload, Chunk):
+            ends.setdefault(entry.payload.chunk_id, []).append(entry.payload.end)
+    assert all(chunk_ends == sorted(chunk_ends) for chunk_ends in ends.values())
+    assert row.counters["connects"] >= 2
+    assert row.counters["repeated"] >= 90
+
+
+async def test_speech_that_came_by_the_transcript_first_is_revised_by_its_live_text(harness: ConnectorHarness) -> None:
+    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
+        simulator.begin("demo")
+        simulator.inject("demo", "good morning", "Maya", chunk_id="7", start_time=1.0, end_time=2.0)
+        session = await harness.open_session(simulator)
+        async with running_connector(harness):
+            while (await harness.read(session)).counters.get("filled") != 1:
+                await asyncio.sleep(0.05)
+            for words, end in (("good", 1.4), ("Good morning.", 2.0), ("Good morning, all.", 2.5)):
+                await asyncio.to_thread(
+                    simulator.inject, "demo", words, "Maya", chunk_id="7", start_time=1.0, end_time=end
+                )
+            await asyncio.to_thread(simulator.end, "demo")
+            await harness.disconnect(session)
+            row = await harness.wait_for(session, "ended")
+    assert harness.transcript(row.meeting_id) == ([(1.0, "Maya", "Good morning, all.")], 0)
+
+
+async def test_a_killed_connector_is_not_shown_as_connected(harness: ConnectorHarness) -> None:
+    with FirefliesSimulator(SimulatorOptions(speed=20)) as simulator:
+        async with running_connector(harness):
+            session = await harness.open_session(simulator)
+            await harness.wait_for(session, "connected")
+    # A connector that is killed stores no further progress, and the service does not respond to the next one.
+    async with harness.database.begin() as conn:
+        await conn.execute(text("update connector_sessions set status = 'connected'"))
+    async with running_connector(harness):
+        row = await harness.wait_for(session, "reconnecting")
+    assert row.connected_at is not None
+
+
 async def test_a_session_that_joins_late_gets_what_was_said_before(harness: ConnectorHarness) -> None:
     async def join_late(_session: Any) -> None:
         while len(simulator.sent) < 10:
@@ -88,6 +141,7 @@ async def test_a_session_that_joins_late_gets_what_was_said_before(harness: Conn
         session = await harness.open_session(simulator)
         await join_late(session)
         async with running_connector(harness, is_started=True):
+            await harness.wait_for(session, "connected")
             await asyncio.to_thread(simulator.wait_for_end, "demo")
             await harness.disconnect(session)
             await harness.wait_for(session, "ended")
