@@ -54,6 +54,7 @@ _SESSION_EXAMPLE: JsonDict = {
     "ended_at": "2026-11-30T09:41:00Z",
     "created_at": "2026-11-30T09:00:00Z",
 }
+_CONNECT_EXAMPLE: JsonDict = {**_SESSION_EXAMPLE, "ignored": ["glossary_id"]}
 
 
 class DisconnectRequest(StrictModel):
@@ -140,7 +141,7 @@ class SessionView(BaseModel):
 class ConnectResult(SessionView):
     """The session. `ignored` names the fields of the request that had no effect."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_SESSION_EXAMPLE | {"ignored": ["glossary_id"]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_CONNECT_EXAMPLE]})
 
     ignored: list[str]
 
