@@ -76,7 +76,6 @@ def undisturbed(system: System, report: Report) -> tuple[list[StoredSpeech], lis
     return meeting.speech(), meeting.captions()
 
 
-@pytest.mark.main_path
 @pytest.mark.parametrize("seed", range(MEETING_COUNT))
 def test_killing_connector_lane_and_source_in_turn_does_not_change_the_rows(
     system: System, undisturbed: tuple[list[StoredSpeech], list[StoredCaption]], report: Report, seed: int

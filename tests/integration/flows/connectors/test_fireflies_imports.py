@@ -171,7 +171,8 @@ async def test_a_poor_plan_is_not_exceeded_and_the_import_says_so(harness: Conne
                 )
         async with running_connector(harness):
             waiting = "select external_id, detail, due_at > now() from source_imports where detail is not null"
-            await wait_until(lambda: len(query_rows(engine, waiting)) == 2)
+            running = "select 1 from source_imports where state = 'running'"
+            await wait_until(lambda: len(query_rows(engine, waiting)) == 2 and not query_rows(engine, running))
         assert {request.status for request in simulator.graphql_requests} == {200}
         assert len(simulator.graphql_requests) == 50
     for _, detail, is_later in query_rows(engine, waiting):

@@ -134,7 +134,8 @@ class DescribedApi:
 @asynccontextmanager
 async def run_described_api(postgres_url: str, redis_url: str, **options: Any) -> AsyncIterator[DescribedApi]:
     """Run an API on these stores."""
-    with run_api(ApiOptions(postgres_url, redis_url, max_body=MOST, max_import=MOST, **options)) as address:
+    limits = ApiOptions(postgres_url, redis_url, max_body=MOST, max_import=MOST, loopback_allowed=True, **options)
+    with run_api(limits) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield DescribedApi(client, (await client.get("/openapi.json")).json())
 

@@ -98,7 +98,7 @@ async def test_a_store_that_fails_is_shown_until_it_responds(
     parts = urlsplit(redis_url)
     assert parts.port is not None
     async with asyncio.timeout(200), TcpProxy(parts.port) as proxy:
-        client = async_redis(urlunsplit(parts._replace(netloc=f"127.0.0.1:{proxy.port}")))
+        client = async_redis(urlunsplit(parts._replace(netloc=f":{parts.password}@127.0.0.1:{proxy.port}")))
         harness = ConnectorHarness(aengine, client, redis_sync)
         with FirefliesSimulator() as simulator:
             store_account(stage.engine, simulator.url)
