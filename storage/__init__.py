@@ -4,6 +4,7 @@
 - `storage.redis_log`: the log, one stream for each lane, and the channels of live events.
 - `storage.ingest`: opens, feeds and ends meetings. `storage.batch_commit`: the transactions of a lane and of the backfill.
 - `storage.encryption`: encrypts stored secrets. `storage.source_apis`: clients of the APIs where sources store transcripts.
+- `storage.cancellation`: the end of tasks that call stores.
 - `storage.outbound_connections`: connections to addresses that users of the API name.
 - `storage.observability`: a process's metrics and traces. `storage.embedded_servers`: a Postgres and a Valkey of Parley's own.
 
@@ -12,6 +13,7 @@ The meaning of a meeting's text is in `operators`. Async functions serve event l
 
 __all__ = [
     "batch_commit",
+    "cancellation",
     "connections",
     "embedded_servers",
     "encryption",

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.connectors.fireflies import FirefliesAccounts, FirefliesJobs, FirefliesSession, SessionStores
 from operators.address_check import AddressRule
 from operators.errors import SetupError
+from storage.cancellation import raise_if_cancelled
 from storage.encryption import SecretCipher
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
@@ -67,6 +68,7 @@ class ConnectorRunner:
             jobs_task = asyncio.create_task(jobs.run())
             try:
                 while not stopping.is_set():
+                    raise_if_cancelled()
                     await self._check_sessions(accounts)
                     try:
                         await asyncio.wait_for(stopping.wait(), POLL_S)

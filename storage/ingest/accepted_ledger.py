@@ -16,6 +16,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.cancellation import raise_if_cancelled
 from storage.postgres.outbox import write_events
 from storage.postgres.tables import meetings
 from storage.records import OutboxEvent
@@ -63,6 +64,7 @@ class AcceptedLedger:
         self._engine = engine
         self._positions: dict[UUID, AcceptedPosition] = {}
         self._counts: dict[UUID, Counter[str]] = {}
+        self._flush_lock = asyncio.Lock()
 
     def count(self, meeting_id: UUID, names: Iterable[str]) -> None:
         """Add one to a meeting's counter for each name. A name may repeat."""
@@ -97,6 +99,11 @@ class AcceptedLedger:
 
     async def flush(self) -> None:
         """Store new ordinals and counts in Postgres. Locked rows are left for the next flush."""
+        # Two flushes at once would store the same counts twice.
+        async with self._flush_lock:
+            await self._flush()
+
+    async def _flush(self) -> None:
         unstored = {
             meeting_id: known.last_accepted for meeting_id, known in self._positions.items() if not known.is_stored
         }
@@ -120,6 +127,7 @@ class AcceptedLedger:
     async def run(self) -> None:
         """Flush about once a second, until cancelled."""
         while True:
+            raise_if_cancelled()
             await asyncio.sleep(FLUSH_INTERVAL_S)
             try:
                 await self.flush()

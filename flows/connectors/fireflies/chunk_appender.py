@@ -24,6 +24,7 @@ from operators.errors import NotFoundError, ParleyError
 from operators.fields import MAX_NAME_CHARS
 from operators.sources.alignment import SAME_START_S, KnownChunk, align_revision, align_transcript
 from operators.sources.fireflies import SENTENCE_ID_PREFIX
+from storage.cancellation import raise_if_cancelled
 from storage.ingest.connector_memory import AppendedChunk, ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import transcript_queries
@@ -270,6 +271,7 @@ class ChunkAppender:
             except NotFoundError:
                 raise SessionOverError("the meeting was deleted") from None
             except (redis.RedisError, SQLAlchemyError, ParleyError) as error:
+                raise_if_cancelled()
                 self._counters["persistence_failures"] += not has_failed
                 has_failed = True
                 self._on_problem(f"a store does not respond ({type(error).__name__})")

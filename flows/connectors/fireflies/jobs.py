@@ -17,6 +17,7 @@ from flows.connectors.fireflies.transcript_listing import TranscriptListing
 from flows.connectors.fireflies.webhook_processing import WebhookProcessing
 from operators.errors import ParleyError
 from operators.sources.fireflies import FIREFLIES
+from storage.cancellation import raise_if_cancelled
 from storage.ingest.lane_lag import LaneLags
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.source_imports import requeue_running_imports
@@ -72,6 +73,7 @@ class FirefliesJobs:
 
     async def _requeue_interrupted_imports(self) -> None:
         while True:
+            raise_if_cancelled()
             try:
                 async with self._database.begin() as conn:
                     await requeue_running_imports(conn, FIREFLIES.name)
@@ -83,6 +85,7 @@ class FirefliesJobs:
 
     async def _repeat(self, run_once: Callable[[], Awaitable[bool]]) -> None:
         while True:
+            raise_if_cancelled()
             pause_s = POLL_S
             try:
                 if await run_once():

@@ -29,6 +29,7 @@ from operators.errors import InvalidInputError, MisconfiguredError, NotFoundErro
 from operators.fields import MAX_NAME_CHARS
 from operators.sources import AdapterContext, restore_state
 from operators.sources.fireflies import FIREFLIES, FirefliesState, require_object, sentence_to_chunk, step
+from storage.cancellation import raise_if_cancelled
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import connector_sessions
@@ -318,6 +319,7 @@ class FirefliesSession:
     async def _report(self) -> None:
         """Store the progress regularly, and end a session that has been silent for too long."""
         while True:
+            raise_if_cancelled()
             await asyncio.sleep(STORE_INTERVAL_S)
             await self._store_progress()
             active_at = max(self._last_message_at or self._started_at, self._started_at)

@@ -19,6 +19,7 @@ from operators.errors import ConflictError, ParleyError
 from operators.meeting_config import Clock
 from operators.sources.fireflies import FIREFLIES
 from operators.sources.fireflies_transcripts import FirefliesTranscript, parse_transcript
+from storage.cancellation import raise_if_cancelled
 from storage.ingest.connector_opening import open_source_meeting
 from storage.ingest.lane_lag import LaneLags
 from storage.ingest.meeting_service import MeetingService
@@ -70,6 +71,7 @@ class TranscriptImport:
         try:
             await self._run(job)
         except SQLAlchemyError as error:
+            raise_if_cancelled()
             log.warning("import postponed", job=str(job.id), error=type(error).__name__)
             await self._requeue(job)
         return True
@@ -78,6 +80,7 @@ class TranscriptImport:
         try:
             await self._import(job)
         except ParleyError as error:
+            raise_if_cancelled()
             decision = decide_retry(error, job.attempts)
             if decision.wait_s is None:
                 await self._finish(job, "failed", decision.detail)
@@ -88,6 +91,7 @@ class TranscriptImport:
                 raise
             await self._finish(job, "failed", f"the database refuses its content ({type(error).__name__})")
         except Exception as error:  # noqa: BLE001 - one transcript must not stop the imports of others
+            raise_if_cancelled()
             log.error("import failed", job=str(job.id), error=type(error).__name__)
             await self._finish(job, "failed", f"an unexpected error occurred ({type(error).__name__})")
 
@@ -97,6 +101,7 @@ class TranscriptImport:
             try:
                 await self._postpone(job, STORE_PAUSE_S, job.attempts, "it waits: the database did not respond")
             except SQLAlchemyError:
+                raise_if_cancelled()
                 await asyncio.sleep(STORE_RETRY_S)
             else:
                 return

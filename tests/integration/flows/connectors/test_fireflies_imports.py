@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -181,6 +182,24 @@ async def test_a_poor_plan_is_not_exceeded_and_the_import_says_so(harness: Conne
     async with harness.database.connect() as conn:
         counts = await source_imports.count_imports(conn, "default", "fireflies")
     assert counts == {"queued": 2, "running": 0, "done": 50, "failed": 0}
+
+
+@pytest.mark.slow
+async def test_imports_end_whenever_they_are_cancelled(harness: ConnectorHarness, engine: Engine) -> None:
+    rng, count = random.Random(3), 20
+    with FirefliesSimulator(SimulatorOptions(past_meeting_count=count)) as simulator:
+        for number in range(1, count + 1):
+            await queue(harness, simulator, f"past-{number}")
+        for _ in range(100):
+            harness.start()
+            await asyncio.sleep(rng.uniform(0, 0.3))
+            async with asyncio.timeout(30):
+                await harness.kill()
+        async with running_connector(harness):
+            unfinished = "select 1 from source_imports where state <> 'done'"
+            # The plan's requests of a minute may be spent.
+            await wait_until(lambda: not query_rows(engine, unfinished), 150)
+    assert query_rows(engine, "select count(*) from meetings") == [(count,)]
 
 
 async def test_a_failed_import_names_the_cause_and_is_tried_again(harness: ConnectorHarness) -> None:

@@ -56,6 +56,16 @@ async def test_ordinals_only_rise(aengine: AsyncEngine, rows: list[MeetingRecord
     assert await accepted_ordinals(aengine) == [7, 0, 0]
 
 
+async def test_flushes_at_the_same_time_count_once(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
+    ledger = AcceptedLedger(aengine)
+    for record in rows:
+        ledger.count(record.id, ["late", "late"])
+    await asyncio.gather(*(ledger.flush() for _ in range(5)))
+    async with aengine.connect() as conn:
+        stored = (await conn.execute(select(tables.meetings.c.counters))).scalars().all()
+    assert [counters["late"] for counters in stored] == [2, 2, 2]
+
+
 async def test_a_row_that_a_lane_has_locked_is_written_later(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
     ledger = AcceptedLedger(aengine)
     for k, record in enumerate(rows):

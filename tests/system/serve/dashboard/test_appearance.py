@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tests.harness.api.api_harness import ApiHarness
 
 pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.page_reader"]
-pytestmark = pytest.mark.main_path
 
 LONG = "https://example.org/" + "a-very-long-word" * 20
 
@@ -136,6 +135,7 @@ def relative_luminance(colour: str) -> float:
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
+@pytest.mark.main_path
 async def test_page_works_with_screen_reader_and_keyboard(stage: ApiHarness, browser: Browser) -> None:
     meeting, _ = await create_full_meeting(stage)
     async with open_reader(browser, str(stage.http.base_url)) as reader:
@@ -160,6 +160,7 @@ async def test_page_works_with_screen_reader_and_keyboard(stage: ApiHarness, bro
         assert reached[8].startswith("Jump to latest")
 
 
+@pytest.mark.main_path
 async def test_each_final_caption_is_announced_once_with_its_speaker(stage: ApiHarness, browser: Browser) -> None:
     meeting, scribe = await create_written_meeting(stage)
     old, waits, *new = (make_sentence(f"{n}.0", f"Sentence {n}.", n, ["Ann", "Bob"][n % 2]) for n in range(8))

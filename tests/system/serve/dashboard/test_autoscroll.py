@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tests.harness.api.api_harness import ApiHarness
 
 pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.page_reader"]
-pytestmark = pytest.mark.main_path
 
 SCREEN = {"width": 1280, "height": 600}
 LONG = "It wraps, at every width of the window that a test of this file gives the page. " * 4
@@ -433,6 +432,7 @@ async def test_page_that_shrinks_to_the_readers_place_does_not_follow_by_itself(
         assert await is_following(reader)
 
 
+@pytest.mark.main_path
 async def test_readers_place_is_kept_while_the_end_changes(stage: ApiHarness, reader: PageReader) -> None:
     lane = await open_long_meeting(stage, reader)
     await turn_wheel(-600)(reader)
@@ -449,6 +449,7 @@ async def test_readers_place_is_kept_while_the_end_changes(stage: ApiHarness, re
     assert await wait_for_scroll_rest(reader) == place
 
 
+@pytest.mark.main_path
 async def test_readers_place_is_kept_while_sentences_above_change(stage: ApiHarness, reader: PageReader) -> None:
     lane = await open_long_meeting(stage, reader)
     await turn_wheel(-600)(reader)

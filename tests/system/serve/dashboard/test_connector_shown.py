@@ -22,7 +22,7 @@ pytest_plugins = [
     "tests.harness.api.fireflies_account",
     "tests.harness.api.page_reader",
 ]
-pytestmark = [pytest.mark.main_path, pytest.mark.usefixtures("fireflies_secrets")]
+pytestmark = pytest.mark.usefixtures("fireflies_secrets")
 
 NOW = datetime.now(UTC)
 
@@ -45,6 +45,7 @@ class ShownConnector:
         self._stage.publish(self._stage.store_events(self._meeting, ("status", {"status": "live"})))
 
 
+@pytest.mark.main_path
 async def test_state_gaps_error_and_budget_of_the_connector_are_shown(stage: ApiHarness, browser: Browser) -> None:
     meeting, _ = await create_written_meeting(stage)
     async with open_reader(browser, str(stage.http.base_url)) as reader:
