@@ -1,18 +1,17 @@
 """Alignment of a source's transcript with the chunks that came live, so that a gap is filled and nothing stands twice.
 
 A source gives its transcript in sentences, which need not have the limits of its live chunks. Chunks and sentences of one
-speaker that overlap in time are compared as a group, by a longest common subsequence of words (difflib). Chunks that accept
+speaker that overlap in time are compared as a group, word by word (`operators.sources.word_partners`). Chunks that accept
 revisions get the transcript's words for theirs. Words that no chunk has become new chunks, so each live chunk keeps its limits.
 A later revision of a live chunk takes its words out of those new chunks.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from operators.characters import is_blank
 from operators.entries import Chunk
@@ -20,13 +19,13 @@ from operators.sources.chunk_words import (
     ComparableWord,
     comparable_texts,
     comparable_words,
-    compare_words,
     cut_pieces,
     middle_time,
     remove_parts,
     retract_chunk,
     split_parts,
 )
+from operators.sources.word_partners import find_partners
 
 SAME_START_S = 0.05
 """Maximum difference of two starts of the same chunk, in seconds: sources round them."""
@@ -258,20 +257,19 @@ def _is_simultaneous(group: _Group) -> bool:
 def _revise(group: _Group) -> list[Chunk]:
     """Give each open chunk of a group the transcript's words for its own, and add the words that no chunk has."""
     known = sorted((item.chunk for item in group.known), key=lambda chunk: chunk.start)
-    there, words = list(comparable_words(known)), list(comparable_words(group.sentences))
     parts = [split_parts(sentence.text) for sentence in group.sentences]
     own: dict[int, list[ComparableWord]] = {}
-    missing: dict[tuple[int, int], list[int]] = {}
-    for operation, i, i_end, j, j_end in compare_words(there, words):
-        if operation == "delete":
-            continue
-        # Words at the edge of a chunk may be those of a live chunk that is still to come.
-        is_within = 0 < i_end < len(there) and there[i_end - 1].owner == there[i_end].owner
-        for place, word in enumerate(words[j:j_end], i):
-            if place < i_end or is_within:
-                own.setdefault(there[min(place, i_end - 1)].owner, []).append(word)
-            else:
-                missing.setdefault((word.owner, i_end), []).append(word.part)
+    missing: dict[tuple[int, int | None, int | None], list[int]] = {}
+    partners = find_partners(known, group.sentences, in_order=True)
+    # The chunks of the nearest partners, up to each word and from it on.
+    before = accumulate(partners, _last_known)
+    after = reversed(list(accumulate(reversed(partners), _last_known)))
+    for word, previous, following in zip(comparable_words(group.sentences), before, after, strict=True):
+        if previous is not None and previous == following:
+            own.setdefault(previous, []).append(word)
+        else:
+            # Words at the edge of a chunk may be those of a live chunk that is still to come.
+            missing.setdefault((word.owner, previous, following), []).append(word.part)
     changes: list[Chunk] = []
     for number, chunk in enumerate(known):
         if number not in own:
@@ -282,11 +280,15 @@ def _revise(group: _Group) -> list[Chunk]:
         if (text, _speaker(sentence)) != (chunk.text, _speaker(chunk)):
             update = {"text": text, "speaker": sentence.speaker, "speaker_id": sentence.speaker_id}
             changes.append(chunk.model_copy(update=update))
-    for (number, place), indexes in missing.items():
-        after = known[there[place - 1].owner].start if place else None
-        before = known[there[place].owner].start if place < len(there) else None
-        changes += [_put_between(part, after, before) for part in cut_pieces(group.sentences[number], indexes)]
+    for (number, previous, following), indexes in missing.items():
+        after_s = None if previous is None else known[previous].start
+        before_s = None if following is None else known[following].start
+        changes += [_put_between(part, after_s, before_s) for part in cut_pieces(group.sentences[number], indexes)]
     return changes
+
+
+def _last_known(last: int | None, number: int | None) -> int | None:
+    return last if number is None else number
 
 
 def _put_between(chunk: Chunk, after: float | None, before: float | None) -> Chunk:
@@ -300,26 +302,14 @@ def _put_between(chunk: Chunk, after: float | None, before: float | None) -> Chu
 
 
 def _add_missing(group: _Group) -> list[Chunk]:
-    """Return chunks with the transcript's words that a group's chunks lack."""
-    there = list(comparable_words(sorted((item.chunk for item in group.known), key=lambda chunk: chunk.start)))
-    words = list(comparable_words(group.sentences))
-    operations = compare_words(there, words)
-    # Speech that overlaps may stand in another order. Then a word has a partner in another place, and isn't missing.
-    unmatched = Counter(
-        word.text for operation, i, i_end, _, _ in operations if operation != "equal" for word in there[i:i_end]
-    )
-    missing: dict[tuple[int, int], list[int]] = {}
-    for operation, i, i_end, j, j_end in operations:
-        if operation not in ("insert", "replace"):
-            continue
-        without_partner: list[ComparableWord] = []
-        for word in words[j:j_end]:
-            if unmatched[word.text]:
-                unmatched[word.text] -= 1
-            else:
-                without_partner.append(word)
-        # Words that the transcript has otherwise stay as they are, because they can't be revised any more.
-        replaced_count = i_end - i - (j_end - j - len(without_partner))
-        for word in without_partner[max(0, replaced_count) :]:
-            missing.setdefault((word.owner, j), []).append(word.part)
-    return [part for (number, _), indexes in missing.items() for part in cut_pieces(group.sentences[number], indexes)]
+    """Return chunks with the transcript's words that a group's chunks lack.
+
+    Words that the transcript has otherwise stay as they are, because they can't be revised any more.
+    """
+    known = sorted((item.chunk for item in group.known), key=lambda chunk: chunk.start)
+    partners = find_partners(known, group.sentences, in_order=False)
+    missing: dict[int, list[int]] = {}
+    for word, partner in zip(comparable_words(group.sentences), partners, strict=True):
+        if partner is None:
+            missing.setdefault(word.owner, []).append(word.part)
+    return [part for number, indexes in missing.items() for part in cut_pieces(group.sentences[number], indexes)]

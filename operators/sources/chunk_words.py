@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from operators.entries import Chunk
@@ -27,14 +26,6 @@ class ComparableWord(NamedTuple):
 def comparable_texts(text: str) -> list[str]:
     """Return a text's words for comparison, without case and punctuation."""
     return [word for word in map(_comparable, text.split()) if word]
-
-
-def compare_words(
-    there: Sequence[ComparableWord], words: Sequence[ComparableWord]
-) -> Sequence[tuple[str, int, int, int, int]]:
-    """Return the operations of difflib that turn one sequence of words into another."""
-    texts = [word.text for word in there], [word.text for word in words]
-    return SequenceMatcher(None, *texts, autojunk=False).get_opcodes()
 
 
 def split_parts(text: str) -> list[str]:

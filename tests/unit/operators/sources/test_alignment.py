@@ -77,6 +77,12 @@ def test_a_word_that_a_gap_cut_in_two_is_not_said_twice_in_a_closed_chunk():
     assert change.text == "on Friday."
 
 
+def test_a_corrected_word_after_missing_words_stays_in_a_closed_chunk_and_the_missing_words_are_added():
+    known = closed(chunk("2", "on Friday.", 1))
+    (change,) = align_transcript(known, [chunk("s0", "We ship in Friday.", 0)])
+    assert (change.text, change.start) == ("We ship", 0)
+
+
 def test_new_speech_after_the_closed_chunks_is_no_late_speech():
     known = closed(chunk("1", "We ship.", 0))
     (change,) = align_transcript(known, [chunk("s0", "We ship.", 0), chunk("s1", "All agree.", 3)])
@@ -100,18 +106,18 @@ def test_two_people_who_say_the_same_at_once_both_stay():
     assert [(change.speaker, change.text) for change in changes] == [("Bob", "Yes.")]
 
 
-WORDS = st.lists(st.sampled_from(["we", "ship", "on", "friday", "no", "all", "agree"]), min_size=1, max_size=8)
+WORDS = st.lists(st.sampled_from(["we", "ship", "on", "friday", "no", "all", "agree"]), min_size=1, max_size=5)
 
 
 @st.composite
 def meetings(
     draw: st.DrawFn, pauses_s: Sequence[float] = (0.0, 0.3, 2.0)
 ) -> tuple[list[Chunk], list[Chunk], float, float]:
-    """A meeting as live chunks and as sentences with other limits, and the gap's start and end."""
+    """A short meeting as live chunks and as sentences with other limits, and the gap's start and end."""
     live: list[Chunk] = []
     sentences: list[Chunk] = []
     at = 0.0
-    for turn, words in enumerate(draw(st.lists(WORDS, min_size=1, max_size=12))):
+    for turn, words in enumerate(draw(st.lists(WORDS, min_size=1, max_size=5))):
         # Distinct words let the test tell lost words from doubled ones.
         spoken = [f"{word}{turn}x{i}" for i, word in enumerate(words)]
         speaker = draw(st.sampled_from(["Ann", "Bob"]))
@@ -153,6 +159,25 @@ def test_after_a_gap_every_word_stands_once_and_in_its_place(
     merged = {item.chunk.chunk_id: item for item in known}
     merged |= {change.chunk_id: KnownChunk(change, is_open) for change in changes}
     assert align_transcript(list(merged.values()), sentences) == []
+
+
+@given(meetings(), st.data())
+def test_of_corrected_words_each_stands_once_beside_closed_chunks(
+    meeting: tuple[list[Chunk], list[Chunk], float, float], data: st.DataObject
+):
+    live, sentences, gap_start, gap_end = meeting
+    known = known_after_gap(live, gap_start, gap_end, is_open=False)
+    corrected: list[Chunk] = []
+    for sentence in sentences:
+        words = sentence.text.split()
+        for place in data.draw(st.sets(st.integers(0, len(words) - 1), max_size=2)):
+            words[place] += "a"
+        corrected.append(sentence.model_copy(update={"text": " ".join(words)}))
+    changes = align_transcript(known, corrected)
+    words = [word for item in [*(item.chunk for item in known), *changes] for word in item.text.split()]
+    assert sorted(word.removesuffix("a") for word in words) == sorted(
+        word for sentence in sentences for word in sentence.text.split()
+    )
 
 
 @given(meetings(pauses_s=(-0.9, 0.0, 2.0)), st.booleans())
@@ -217,6 +242,23 @@ def test_a_late_revision_that_says_nothing_of_the_gap_leaves_what_was_added():
     )
     known = revise(known, chunk("2", "On Friday! All", 1))
     assert text_after(known, []) == "We ship On Friday! All agree."
+
+
+def test_corrected_words_before_a_chunk_are_left_to_the_chunk_that_comes_late():
+    """Found by the property below: the chunk after the gap got all words up to the first that was equal."""
+    known = opened(chunk("4", "that Friday.", 1))
+    known = append_all(known, align_transcript(known, [chunk("s0", "He ship on Friday.", 0)]))
+    assert [(item.chunk.text, item.is_added) for item in known] == [("on Friday.", False), ("He ship", True)]
+    known = revise(known, chunk("3", "We ship", 0))
+    assert text_after(known, []) == "We ship on Friday."
+
+
+def test_excess_words_between_two_corrected_chunks_are_added_between_them():
+    known = opened(chunk("1", "We chip", 0), chunk("3", "then agree.", 2))
+    known = append_all(known, align_transcript(known, [chunk("s0", "We ship on Friday. All agree.", 0)]))
+    assert [item.chunk.text for item in known] == ["We ship", "All agree.", "on Friday."]
+    known = revise(known, chunk("2", "on Monday.", 1))
+    assert text_after(known, []) == "We ship on Monday. All agree."
 
 
 @given(meetings(), st.data())
