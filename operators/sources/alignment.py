@@ -140,6 +140,11 @@ def _words_of_revision(
     yield from (there[place] for place in sorted(taken) if there[place].owner >= 0)
 
 
+def is_near(added: Chunk, revision: Chunk) -> bool:
+    """Return whether `align_revision` may change an added chunk for a revision. If not, it needn't be called for that one."""
+    return added.end > revision.start - GROWTH_S and added.start < revision.end + GROWTH_S
+
+
 def _mark_late(changes: Iterable[Chunk], known: Sequence[KnownChunk]) -> Iterator[Chunk]:
     """Mark the new chunks as resubmitted that the log would refuse as late."""
     closed_until: dict[tuple[str, str | None], float] = {}

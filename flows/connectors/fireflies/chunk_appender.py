@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import ChainMap, Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 import redis
@@ -22,7 +22,7 @@ from operators.characters import is_blank
 from operators.entries import Chunk
 from operators.errors import NotFoundError, ParleyError
 from operators.fields import MAX_NAME_CHARS
-from operators.sources.alignment import SAME_START_S, KnownChunk, align_revision, align_transcript
+from operators.sources.alignment import SAME_START_S, KnownChunk, align_revision, align_transcript, is_near
 from operators.sources.fireflies import SENTENCE_ID_PREFIX
 from storage.cancellation import raise_if_cancelled
 from storage.ingest.connector_memory import AppendedChunk, ConnectorMemory
@@ -82,7 +82,10 @@ class ChunkAppender:
         self._record, self._database, self._meetings, self._memory = record, database, meetings, memory
         self._counters, self._on_problem = counters, on_problem
         self._chunks: dict[str, AppendedChunk] = {}
-        self._last_added_at_ms = 0
+        # The ids of the chunks that a transcript added: all, and those that may still change. Few messages are near one of
+        # them, and to compare all chunks at each message would take too long.
+        self._filled_ids: set[str] = set()
+        self._open_added_ids: set[str] = set()
         self._earlier_ids: frozenset[str] = frozenset()
         self._starts_over = False
         self.lock = asyncio.Lock()
@@ -150,6 +153,7 @@ class ChunkAppender:
                     continue
                 changes = [*self._make_room(chunk, latest, at_ms), AppendedChunk(chunk, at_ms)]
                 appended += changes
+                self._note_added(changes)
                 latest.update({change.chunk.chunk_id: change for change in changes})
             await self._store_and_append(appended, state)
 
@@ -170,14 +174,13 @@ class ChunkAppender:
 
     def _find_filled(self, chunk: Chunk, known: Mapping[str, AppendedChunk]) -> AppendedChunk | None:
         """Return the chunk that a gap was filled with, if it is the same speech: its id is not the live one."""
-        if not self._last_added_at_ms or chunk.end <= chunk.start:
-            # No gap was filled, or the message has no times, so it says nothing about its place.
+        if chunk.end <= chunk.start:
+            # A message without times says nothing about its place.
             return None
-        for item in known.values():
+        for item in (known[chunk_id] for chunk_id in self._filled_ids if chunk_id in known):
             filled = item.chunk
             if (
-                filled.chunk_id.startswith(SENTENCE_ID_PREFIX)
-                and not is_blank(filled.text)
+                not is_blank(filled.text)
                 and (filled.speaker, filled.speaker_id) == (chunk.speaker, chunk.speaker_id)
                 and abs(filled.start - chunk.start) <= SAME_START_S
             ):
@@ -223,7 +226,10 @@ class ChunkAppender:
 
     def _make_room(self, chunk: Chunk, latest: Mapping[str, AppendedChunk], at_ms: int) -> list[AppendedChunk]:
         """Return the changes of what a transcript added, so that it does not repeat a live chunk's words."""
-        if at_ms - self._last_added_at_ms > OPEN_MS:
+        added = [latest[chunk_id] for chunk_id in self._open_added_ids if chunk_id in latest]
+        added = [item for item in added if item.is_added and item.appended_at_ms > at_ms - OPEN_MS]
+        self._open_added_ids = {item.chunk.chunk_id for item in added}
+        if not any(is_near(item.chunk, chunk) for item in added):
             return []
         known = [_to_known(item, at_ms) for item in latest.values()]
         return [AppendedChunk(change, at_ms, is_added=True) for change in align_revision(known, chunk)]
@@ -239,8 +245,12 @@ class ChunkAppender:
 
     def _remember(self, appended: Mapping[str, AppendedChunk]) -> None:
         self._chunks |= appended
-        added_at_ms = (item.appended_at_ms for item in appended.values() if item.is_added)
-        self._last_added_at_ms = max(self._last_added_at_ms, *added_at_ms, 0)
+        self._note_added(appended.values())
+
+    def _note_added(self, items: Iterable[AppendedChunk]) -> None:
+        added_ids = {item.chunk.chunk_id for item in items if item.is_added}
+        self._open_added_ids |= added_ids
+        self._filled_ids |= {chunk_id for chunk_id in added_ids if chunk_id.startswith(SENTENCE_ID_PREFIX)}
 
     async def _append_events(self, events: Sequence[NewEvent]) -> None:
         record = self._record

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cluster.fireflies_sim.request_limits import PlanName
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
 from cluster.recordings.reader import read_recording
+from flows.connectors.fireflies import session as session_module
 from tests.harness.data.ami_corpus import AMI_RECORDINGS, needs_ami
 from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector, spoken
 
@@ -56,8 +57,10 @@ async def test_five_meetings_at_once_lose_no_word(
 
 
 async def test_a_hundred_disconnects_lose_no_word(
-    aengine: AsyncEngine, redis_async: Any, redis_sync: redis.Redis
+    aengine: AsyncEngine, redis_async: Any, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A hundred reconnects must fit into the meeting, which takes a minute at this speed.
+    monkeypatch.setattr(session_module, "MAX_RECONNECT_S", 0.4)
     harness = ConnectorHarness(aengine, redis_async, redis_sync)
     recording = read_recording(AMI_RECORDINGS[0])
     with FirefliesSimulator(SimulatorOptions(recordings=(recording,), speed=SPEED)) as simulator:
