@@ -186,19 +186,19 @@ async def test_a_poor_plan_is_not_exceeded_and_the_import_says_so(harness: Conne
 
 @pytest.mark.slow
 async def test_imports_end_whenever_they_are_cancelled(harness: ConnectorHarness, engine: Engine) -> None:
-    rng, count = random.Random(3), 20
+    rng, count = random.Random(3), 10
     with FirefliesSimulator(SimulatorOptions(past_meeting_count=count)) as simulator:
         for number in range(1, count + 1):
             await queue(harness, simulator, f"past-{number}")
-        for _ in range(100):
+        # Fewer requests than the plan allows in a minute: a longer wait would let the lane's lag stop the imports.
+        for _ in range(15):
             harness.start()
             await asyncio.sleep(rng.uniform(0, 0.3))
             async with asyncio.timeout(30):
                 await harness.kill()
         async with running_connector(harness):
             unfinished = "select 1 from source_imports where state <> 'done'"
-            # The plan's requests of a minute may be spent.
-            await wait_until(lambda: not query_rows(engine, unfinished), 150)
+            await wait_until(lambda: not query_rows(engine, unfinished))
     assert query_rows(engine, "select count(*) from meetings") == [(count,)]
 
 
