@@ -51,6 +51,7 @@ CONFORMANCE_CHECKS = [
 ]
 UNREADY_ROUTE = "GET /ready"
 """It answers 503 here, because there are no lanes and no models."""
+FIREFLIES_PATH = "/api/fireflies/"
 EVENT_STREAM_ROUTE = "GET /api/meetings/{meeting_id}/events"
 SIGNED_ROUTE = "POST /api/fireflies/webhook"
 TIMEOUT_S = 60
@@ -129,13 +130,12 @@ class RouteFuzzer:
         # The API must connect to no address that was generated.
         if isinstance(case.body, dict) and isinstance(case.body.get("api_base_url"), str):
             case.body["api_base_url"] = self._fireflies_url
-        response = case.call_and_validate(
-            self._address,
-            self._session,
-            checks=CONFORMANCE_CHECKS + ([] if label == UNREADY_ROUTE else [not_a_server_error]),
-            auth=FirefliesSignature() if label == SIGNED_ROUTE else None,
-            timeout=TIMEOUT_S,
-        )
+        auth = FirefliesSignature() if label == SIGNED_ROUTE else None
+        response = case.call(self._address, self._session, auth=auth, timeout=TIMEOUT_S)
+        # The routes that ask Fireflies answer 503 where it refuses further requests.
+        is_unavailable = response.status_code == 503 and FIREFLIES_PATH in label
+        may_fail = label == UNREADY_ROUTE or is_unavailable
+        case.validate_response(response, checks=CONFORMANCE_CHECKS + ([] if may_fail else [not_a_server_error]))
         self.statuses[f"{label}: {response.status_code}"] += 1
 
     def _create_resources(self, operation: Operation) -> dict[str, Any]:
