@@ -14,7 +14,8 @@ import pytest
 AMI_FOLDER = Path(os.environ.get("PARLEY_AMI", Path(__file__).parents[3].parent / "shared" / "data" / "ami"))
 SCORER = AMI_FOLDER.parent.parent / "tools" / "score_sentences.py"
 AMI_RECORDINGS = sorted(AMI_FOLDER.glob("*.broadcasts.jsonl"))
-LONG_MEETINGS = ("EN2003a", "IB4002", "TS3004a")
+LONG_MEETINGS = ("EN2003a", "IB4002", "IS1004a", "TS3004a")
+"""All but ES2008a, which `make test` replays."""
 MEETING_NAMES = [path.name.split(".", 1)[0] for path in AMI_RECORDINGS]
 
 needs_ami = pytest.mark.skipif(
