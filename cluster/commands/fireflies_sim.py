@@ -54,7 +54,7 @@ def fireflies_sim(
     position: Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", help="Begin the meetings here. What was said before is in the transcripts."
+            min=0, metavar="SECONDS", help="Begin the meetings here. Earlier speech is in their transcripts only."
         ),
     ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of all random numbers.")] = 0,

@@ -53,8 +53,8 @@ class SimulatorOptions:
         scenario: the scenario of the meeting `demo`.
         recordings: recordings that are replayed, each as a meeting of its own with the recording's name as its id.
         speed: factor of the meetings' own speed.
-        position_s: where the meetings are when they begin, in seconds from their start. What was said before is in their
-            transcripts only.
+        position_s: where the meetings are when they begin, in seconds from their start. Earlier speech is in their transcripts
+            only.
         seed: seed of all random numbers.
         restarts: whether each client gets its meeting from the beginning.
         disconnect_interval: broadcasts after which the clients are disconnected, again and again; None never does it.
