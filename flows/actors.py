@@ -32,6 +32,7 @@ from flows.lane import Lane, LaneOptions
 from flows.translation import EngineFailover, configured_applications
 from operators.address_check import AddressRule
 from operators.errors import ParleyError
+from storage.cancellation import cancel_tasks
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
 from storage.encryption import SecretCipher
 from storage.ingest.meeting_service import MeetingService
@@ -233,7 +234,6 @@ class ConnectorActor:
                 runner = ConnectorRunner(database, client, meetings, self._cipher, self._max_live, self._rule)
                 await runner.run(self._stopping)
         finally:
-            ledger.cancel()
-            await asyncio.gather(ledger, return_exceptions=True)
+            await cancel_tasks([ledger])
             await database.dispose()
             await client.aclose()

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+REPEAT_S = 1.0
+"""Seconds until a task that goes on is cancelled once more."""
 
 
 def raise_if_cancelled() -> None:
@@ -17,3 +22,24 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def cancel_tasks(tasks: Iterable[asyncio.Future[Any]]) -> list[Any]:
+    """Cancel tasks until each of them has ended.
+
+    One cancellation may be lost: until Python 3.12, `asyncio.wait_for` discards it if its result comes at the same time
+    (github.com/python/cpython/issues/86296), and clients of stores call it while they connect.
+
+    Args:
+        tasks: the tasks.
+
+    Returns:
+        Their results and exceptions, in the same order.
+    """
+    ordered = list(tasks)
+    pending = set(ordered)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=REPEAT_S)
+    return await asyncio.gather(*ordered, return_exceptions=True)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.connectors.fireflies import FirefliesAccounts, FirefliesJobs, FirefliesSession, SessionStores
 from operators.address_check import AddressRule
 from operators.errors import SetupError
-from storage.cancellation import raise_if_cancelled
+from storage.cancellation import cancel_tasks, raise_if_cancelled
 from storage.encryption import SecretCipher
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
@@ -75,10 +75,7 @@ class ConnectorRunner:
                     except TimeoutError:
                         continue
             finally:
-                tasks = [jobs_task, *self._tasks.values()]
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await cancel_tasks([jobs_task, *self._tasks.values()])
 
     async def _check_sessions(self, accounts: FirefliesAccounts) -> None:
         try:

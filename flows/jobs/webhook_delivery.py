@@ -25,6 +25,7 @@ from flows.jobs.webhook_http import ATTEMPT_TIMEOUT_S, Answer, WebhookClient
 from operators.errors import SetupError
 from operators.webhooks.retry_schedule import next_attempt_at, parse_retry_after
 from operators.webhooks.signature import signature_headers
+from storage.cancellation import cancel_tasks
 from storage.encryption import SecretCipher
 from storage.observability.process_metrics import ProcessMetrics
 from storage.postgres.webhook_queue import (
@@ -129,10 +130,7 @@ class WebhookDelivery:
                 await asyncio.wait(self._turns.values(), timeout=STOP_TIMEOUT_S)
         finally:
             stop_wait.cancel()
-            turns = list(self._turns.values())
-            for turn in turns:
-                turn.cancel()
-            await asyncio.gather(*turns, return_exceptions=True)
+            await cancel_tasks(self._turns.values())
 
     async def _start_turns(self) -> None:
         """Start a turn of each due queue, as far as its endpoint has free connections."""

@@ -29,7 +29,7 @@ from operators.errors import InvalidInputError, MisconfiguredError, NotFoundErro
 from operators.fields import MAX_NAME_CHARS
 from operators.sources import AdapterContext, restore_state
 from operators.sources.fireflies import FIREFLIES, FirefliesState, require_object, sentence_to_chunk, step
-from storage.cancellation import raise_if_cancelled
+from storage.cancellation import cancel_tasks, raise_if_cancelled
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import connector_sessions
@@ -107,9 +107,9 @@ class FirefliesSession:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             # No append is in progress while the tasks are cancelled, so the memory is equal to the log.
             async with self._appender.lock:
-                results = await _cancel(tasks)
+                results = await cancel_tasks(tasks)
         except asyncio.CancelledError:
-            await _cancel(tasks)
+            await cancel_tasks(tasks)
             raise
         finally:
             await self._store_progress()
@@ -344,13 +344,6 @@ class FirefliesSession:
             log.warning("session progress not stored", session=str(self._record.id), error=type(error).__name__)
             return
         self._stored_progress = progress
-
-
-async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> list[Any]:
-    """Cancel tasks, and return their results and exceptions."""
-    for task in tasks:
-        task.cancel()
-    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _error_text(content: Any) -> str:

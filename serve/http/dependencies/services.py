@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
@@ -22,6 +22,7 @@ from serve.http.dependencies.engine_problems import EngineProblems
 from serve.http.dependencies.live_fanout import LiveFanout
 from serve.http.dependencies.meeting_progress import ProgressReader
 from serve.http.dependencies.stream_limit import StreamLimit
+from storage.cancellation import cancel_tasks
 from storage.connections import async_engine, async_redis
 from storage.ingest.lane_lag import LaneLags
 from storage.ingest.meeting_service import MeetingService
@@ -87,18 +88,10 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
             )
         await meetings.flush_ledger()
     finally:
-        await _cancel_tasks(background)
+        await cancel_tasks(background)
         await asyncio.to_thread(traces.close)
         await redis_client.aclose()
         await database.dispose()
-
-
-async def _cancel_tasks(tasks: Collection[asyncio.Task[None]]) -> None:
-    # Repeated, because a client that is just connecting may swallow a cancellation.
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=1)
 
 
 async def _get_services(connection: HTTPConnection) -> Services:

@@ -22,6 +22,7 @@ from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.live.push_metrics import record_push
 from serve.http.live.subscription import HEARTBEAT_KIND, LiveSubscription, stream_events
 from serve.http.problems import problem_responses
+from storage.cancellation import cancel_tasks
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["live events"])
@@ -108,9 +109,7 @@ async def _serve_socket(socket: WebSocket, services: Services, subscription: Liv
     try:
         await asyncio.wait({sending, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        disconnecting.cancel()
-        sending.cancel()
-        await asyncio.gather(sending, disconnecting, return_exceptions=True)
+        await cancel_tasks([sending, disconnecting])
 
 
 async def _check_position(services: Services, subscription: LiveSubscription) -> MeetingProgress:

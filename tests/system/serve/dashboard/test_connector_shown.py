@@ -59,7 +59,7 @@ async def test_state_gaps_error_and_budget_of_the_connector_are_shown(stage: Api
             """() => {
                 window.heard = [];
                 const note = (records) => records.forEach(({ target }) => heard.push(target.textContent));
-                for (const region of document.querySelectorAll("[role=status]"))
+                for (const region of document.querySelectorAll(".connector [role=status]"))
                     new MutationObserver(note).observe(region, { childList: true, characterData: true });
             }"""
         )

@@ -1,0 +1,35 @@
+"""storage/cancellation: tasks end, even if a library discards a cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from storage.cancellation import cancel_tasks
+
+
+async def discard_first_cancellation() -> None:
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
+async def succeed() -> str:
+    return "done"
+
+
+async def fail() -> None:
+    raise ValueError
+
+
+async def test_a_task_that_discards_a_cancellation_ends() -> None:
+    tasks = [asyncio.create_task(job) for job in (succeed(), discard_first_cancellation(), fail())]
+    await asyncio.sleep(0)
+    result, cancellation, error = await cancel_tasks(task for task in tasks)
+    assert result == "done"
+    assert isinstance(cancellation, asyncio.CancelledError)
+    assert isinstance(error, ValueError)
+
+
+async def test_no_tasks_are_no_error() -> None:
+    assert await cancel_tasks([]) == []
