@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -107,6 +107,8 @@ async def test_any_signed_body_is_accepted_or_refused_with_its_field_and_counted
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(BODIES)
+    @example(json.dumps(TRANSCRIBED).encode())
+    @example(b"")
     def send(body: bytes) -> None:
         answer = asyncio.run_coroutine_threadsafe(post_webhook(stage.http, body), loop).result()
         assert answer.status_code in (200, 400, 422), answer.text
