@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         description="Maximum lag of a lane in seconds. Beyond it, events for its meetings are refused with 429 and must be"
         " sent again later.",
     )
-    webhooks_private: bool = Field(
+    private_addresses: bool = Field(
         default=False,
         description="Whether webhooks and sources may have `http://` URLs and private addresses, such as this machine's. Only for"
         " networks in which the API's users may reach every server.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-PRIVATE_SETTING = "PARLEY_WEBHOOKS_PRIVATE"
+PRIVATE_SETTING = "PARLEY_PRIVATE_ADDRESSES"
 """The setting that allows private addresses and `http://`."""
 
 _REFUSED_IPV4 = tuple(

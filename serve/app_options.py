@@ -52,7 +52,7 @@ class ApiOptions:
         lag_limit: maximum lag of a lane, in seconds; beyond it, new input for the lane's meetings gets 429.
         lane_silence: seconds without a report after which a running lane counts as dead.
         hosts: host names under which a reverse proxy calls the server, besides the names of this machine.
-        webhooks_private: whether webhooks and sources may have `http://` URLs and private addresses.
+        private_addresses: whether webhooks and sources may have `http://` URLs and private addresses.
         loopback_allowed: whether sources may be at loopback addresses; only if no other machine can call the API.
     """
 
@@ -71,5 +71,5 @@ class ApiOptions:
     lag_limit: PositiveFloat = 30.0
     lane_silence: PositiveFloat = 30.0
     hosts: tuple[str, ...] = ()
-    webhooks_private: bool = False
+    private_addresses: bool = False
     loopback_allowed: bool = False

@@ -150,7 +150,7 @@ class LaneManager:
         }
         key = self._settings.encryption_key
         encryption_key = key.get_secret_value() if key else None
-        webhooks = WebhookOptions(encryption_key, self._settings.webhooks_private)
+        webhooks = WebhookOptions(encryption_key, self._settings.private_addresses)
         arguments = (self._urls.postgres, self._urls.redis, autoscaled_bounds, webhooks)
         self._supervisor.add(
             ManagedProcess(
@@ -161,7 +161,7 @@ class LaneManager:
             )
         )
         assert self._engine is not None  # noqa: S101 - `prepare` is called before `start`
-        rule = AddressRule(self._settings.webhooks_private, self._loopback_allowed)
+        rule = AddressRule(self._settings.private_addresses, self._loopback_allowed)
         connector_arguments = (self._urls.postgres, self._urls.redis, encryption_key, self._settings.max_live, rule)
         self._supervisor.add(
             ManagedProcess(

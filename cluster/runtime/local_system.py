@@ -276,7 +276,7 @@ class LocalSystem:
             max_live=settings.max_live,
             lag_limit=settings.lag_limit,
             hosts=settings.hosts,
-            webhooks_private=settings.webhooks_private,
+            private_addresses=settings.private_addresses,
             loopback_allowed=not settings.hosts,
         )
         deployer = ModelDeployer(urls.postgres, settings.models)

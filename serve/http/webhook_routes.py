@@ -139,7 +139,7 @@ class ReplayResult(BaseModel):
 async def add_webhook(new: CreateWebhookRequest, services: ServicesDep) -> WebhookWithSecret:
     """Add a webhook. The answer has its secret, which is never shown again. It gets the events from now on.
 
-    The URL must lead to a public address, unless PARLEY_WEBHOOKS_PRIVATE is set. 409 says why no webhook can be added.
+    The URL must lead to a public address, unless PARLEY_PRIVATE_ADDRESSES is set. 409 says why no webhook can be added.
     """
     url = await _check_url(services, new.url)
     async with services.database.begin() as conn:
@@ -266,7 +266,7 @@ async def _check_url(services: Services, url: str) -> str:
     Raises:
         InvalidInputError: the URL can't be used.
     """
-    private_allowed = services.options.webhooks_private
+    private_allowed = services.options.private_addresses
     try:
         normalized = normalize_webhook_url(url, private_allowed=private_allowed)
     except ValueError as error:

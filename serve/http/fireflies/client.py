@@ -178,4 +178,4 @@ async def check_base_url(services: Services, fields: KeyFields) -> None:
 
 
 def _address_rule(services: Services) -> AddressRule:
-    return AddressRule(services.options.webhooks_private, services.options.loopback_allowed)
+    return AddressRule(services.options.private_addresses, services.options.loopback_allowed)

@@ -156,7 +156,7 @@ async def test_a_refused_address_gets_no_request(harness: ConnectorHarness) -> N
             row = await harness.wait_for(session, "failed")
         assert simulator.graphql_requests == []
         assert simulator.connection_count == 0
-    assert row.last_error == "its address 127.0.0.1 is not public (PARLEY_WEBHOOKS_PRIVATE allows it)"
+    assert row.last_error == "its address 127.0.0.1 is not public (PARLEY_PRIVATE_ADDRESSES allows it)"
 
 
 async def test_a_wrong_key_ends_the_session_and_says_what_to_do(harness: ConnectorHarness) -> None:

@@ -87,7 +87,7 @@ def make_certificate(folder: Path, host: str) -> tuple[ssl.SSLContext, ssl.SSLCo
 async def test_a_name_with_a_private_address_is_not_connected_to(addresses: list[str]) -> None:
     async with running_receiver() as receiver, webhook_client(resolve=ScriptedResolver(addresses)) as client:
         answer = await client.post(f"https://{HOST}:{receiver.port}/", HEADERS, "{}")
-        assert answer.failure == f"its address {addresses[-1]} is not public (PARLEY_WEBHOOKS_PRIVATE allows it)"
+        assert answer.failure == f"its address {addresses[-1]} is not public (PARLEY_PRIVATE_ADDRESSES allows it)"
         assert (answer.code, receiver.received) == (None, [])
 
 
@@ -97,7 +97,7 @@ async def test_a_literal_private_address_is_not_connected_to() -> None:
         assert answer.failure is not None
         assert "127.0.0.1 is not public" in answer.failure
         insecure = await client.post(receiver.url(), HEADERS, "{}")
-        assert insecure.failure == "its URL begins with http:// (PARLEY_WEBHOOKS_PRIVATE allows it)"
+        assert insecure.failure == "its URL begins with http:// (PARLEY_PRIVATE_ADDRESSES allows it)"
         assert receiver.received == []
 
 
@@ -115,7 +115,7 @@ async def test_rebinding_gains_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         assert (await client.post(url, HEADERS, "{}")).code == 200
         assert resolver.lookups == [HOST], "the checked address is connected to, without a second lookup"
         answer = await client.post(url, HEADERS, "{}")
-        assert answer.failure == "its address 127.0.0.2 is not public (PARLEY_WEBHOOKS_PRIVATE allows it)"
+        assert answer.failure == "its address 127.0.0.2 is not public (PARLEY_PRIVATE_ADDRESSES allows it)"
         assert len(receiver.received) == 1
 
 

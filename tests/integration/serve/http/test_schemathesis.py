@@ -191,7 +191,7 @@ def fuzzer(stage: ApiHarness, postgres_url: str, redis_url: str, fireflies_url: 
     """Generates requests for an API that stores secrets, and that looks up no host of a webhook."""
     key = Fernet.generate_key().decode()
     options = ApiOptions(
-        postgres_url, redis_url, key, heartbeat=0.3, lag_limit=1e9, max_live=10_000, webhooks_private=True
+        postgres_url, redis_url, key, heartbeat=0.3, lag_limit=1e9, max_live=10_000, private_addresses=True
     )
     with run_api(options) as address:
         yield RouteFuzzer(stage, address, fireflies_url)

@@ -60,7 +60,7 @@ def key_address(postgres_url: str, redis_url: str) -> Any:
 @pytest.fixture(scope="module")
 def private_address(postgres_url: str, redis_url: str) -> Any:
     """The base URL of an API that allows private addresses."""
-    with run_api(ApiOptions(postgres_url, redis_url, KEY, webhooks_private=True)) as address:
+    with run_api(ApiOptions(postgres_url, redis_url, KEY, private_addresses=True)) as address:
         yield address
 
 
