@@ -163,7 +163,7 @@ class FirefliesSession:
                 return
 
     def _on_connected(self) -> None:
-        self._appender.begin_connection()
+        self._appender.chunks.begin_connection()
         self._status = "connected"
         self._last_error = None
         self._connected_at = datetime.now(UTC)
@@ -174,7 +174,7 @@ class FirefliesSession:
     def _begin_gap(self) -> None:
         """Record that speech from now on may be missing. An open gap goes on."""
         if not self._gaps or self._gaps[-1][1] is not None:
-            self._gaps.append((self._appender.speech_end(), None))
+            self._gaps.append((self._appender.chunks.speech_end(), None))
 
     def _end_gap(self, start: float) -> None:
         if self._gaps and self._gaps[-1][1] is None:
@@ -245,7 +245,7 @@ class FirefliesSession:
         gaps = [gap for gap in self._gaps if gap[1] is not None or self._status == "connected"]
         if not gaps:
             return None
-        requested_at_ms, speech_end = round(time.time() * 1000), self._appender.speech_end()
+        requested_at_ms, speech_end = round(time.time() * 1000), self._appender.chunks.speech_end()
         disconnect_count = self._counters["disconnects"]
         try:
             self._counters["live_requests"] += 1
