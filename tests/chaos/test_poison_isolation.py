@@ -32,24 +32,23 @@ from tests.chaos.results.scenario_table import FULL, ScenarioRow
 from tests.chaos.results.stored_result import StoredResult, read_result
 from tests.chaos.systems.live_meetings import HANG_TIMEOUT_S, LiveMeetings, captions_with_status, open_live_meetings
 from tests.chaos.systems.maintenance_thread import MaintenanceThread
+from tests.chaos.systems.model_process import running_model_process
 from tests.chaos.workload.recorded_meetings import CONFIG, number_in
 from tests.harness.data import hostile_input
 from tests.harness.data.regression_cases import MODEL_ANSWERS
-from tests.harness.doubles.openai_server import API_KEY, MODEL, openai_server
+from tests.harness.doubles.openai_server import API_KEY, MODEL
 from tests.harness.lane.threaded_lane import Translate, query_rows, running_lane, wait_until
 
 pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("clean_database"),
-    # Client and server share this process. Loops end with requests in flight, and httpx's generators are then collected at
-    # arbitrary points.
+    # Loops end with requests in flight, and httpx's generators are then collected at arbitrary points.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 SCENARIO_S = 180.0 if FULL else 20.0
 LINE_INTERVAL_S = 1.0
-"""Seconds between two lines of a meeting."""
-POISON_INTERVAL_S = 0.2
+"""Seconds between two lines of a meeting, and between two hostile events: both runs have the same load."""
 KEY_VARIABLE = "PARLEY_POISON_KEY"
 ANSWER_CASES: list[dict[str, str]] = json.loads(MODEL_ANSWERS.read_text())
 REPLY_MODES = [
@@ -129,11 +128,14 @@ def caption_p99_s(engine: Engine, ids: Sequence[UUID]) -> float:
     return statistics.quantiles(durations_s, n=100)[-1]
 
 
-def make_reply_rule(rng: random.Random) -> Callable[[str], str]:
-    """Return the model's reply function: translations for nine meetings, arbitrary replies for the tenth."""
+class HostileModel:
+    """The model's replies: translations for nine meetings, arbitrary ones for the tenth."""
 
-    def reply_to(line: str) -> str:
-        line = line.removeprefix(SOURCE_MARK)
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+
+    def reply_to(self, line: str) -> str:
+        line, rng = line.removeprefix(SOURCE_MARK), self._rng
         if line == CONTROL_PROMPT.messages[-1].content:
             return "OK"
         if line.startswith("Number ") and line.endswith(" is what we say here."):
@@ -141,8 +143,6 @@ def make_reply_rule(rng: random.Random) -> Callable[[str], str]:
         if line == ANSWER_CASES[0]["source"] or line.startswith("Answer with the whole translation"):
             return f"{rng.choice(ANSWER_CASES)['answer']} {rng.choice(REPLY_ENDINGS)}".strip()
         return f"{hostile_input.hostile_text(rng, 20_000)} {rng.choice(REPLY_ENDINGS)}"
-
-    return reply_to
 
 
 def make_translate(url: str, label: str) -> Translate:
@@ -175,7 +175,7 @@ async def send_hostile_events(meetings: MeetingService, meeting_id: UUID, stoppi
             [appended] = await meetings.append("default", meeting_id, [event])
             accepted_count += appended.ordinal is not None
         with suppress(TimeoutError):
-            async with asyncio.timeout(POISON_INTERVAL_S):
+            async with asyncio.timeout(LINE_INTERVAL_S):
                 await stopping.wait()
     await meetings.append("default", meeting_id, [NewEvent("end", MeetingEnded(reason="\u202e' or 1=1 --"))])
     return accepted_count + 1
@@ -215,12 +215,12 @@ def hostile_event(rng: random.Random, k: int) -> NewEvent | None:
 
 
 @asynccontextmanager
-async def hostile_client(meetings: MeetingService, meeting_id: UUID) -> AsyncGenerator[None]:
-    """Send hostile events in a meeting during the block."""
+async def hostile_client(meetings: MeetingService, meeting_id: UUID) -> AsyncGenerator[asyncio.Task[int]]:
+    """Send hostile events in a meeting during the block. Yields the task that returns the number of accepted events."""
     stopping = asyncio.Event()
     task = asyncio.create_task(send_hostile_events(meetings, meeting_id, stopping))
     try:
-        yield
+        yield task
     finally:
         stopping.set()
         assert await task > 1
@@ -266,8 +266,7 @@ async def test_a_poisoned_meeting_does_not_affect_nine_others(
     # Each request must carry the transcript text, and no request may be made twice.
     plain = CONFIG.model_copy(update={"drafts": False, "context_sentences": 0, "context_of_speaker": 0})
     baseline_meetings = await open_live_meetings(engine, aengine, meetings, 10, "calm", plain)
-    with openai_server() as (url, state), running_lane_on_server(urls, url):
-        state.reply_to = make_reply_rule(random.Random(1))
+    with running_model_process(HostileModel(1).reply_to) as url, running_lane_on_server(urls, url):
         async with baseline_meetings.sending(meetings, LINE_INTERVAL_S):
             await warm_up(engine, baseline_meetings)
             await asyncio.sleep(SCENARIO_S)
@@ -278,9 +277,11 @@ async def test_a_poisoned_meeting_does_not_affect_nine_others(
     live_meetings = await open_live_meetings(engine, aengine, meetings, 10, "live", plain)
     poisoned_id = live_meetings.ids.pop("live-10")
     del live_meetings.last_ordinals["live-10"]
-    with openai_server() as (url, state), running_lane_on_server(urls, url):
-        state.reply_to = make_reply_rule(random.Random(2))
-        async with hostile_client(meetings, poisoned_id), live_meetings.sending(meetings, LINE_INTERVAL_S):
+    with running_model_process(HostileModel(2).reply_to) as url, running_lane_on_server(urls, url):
+        async with (
+            hostile_client(meetings, poisoned_id) as hostile_events,
+            live_meetings.sending(meetings, LINE_INTERVAL_S),
+        ):
             await warm_up(engine, live_meetings)
             await asyncio.sleep(SCENARIO_S)
         recovery = await live_meetings.wait_until_recovered()
@@ -295,7 +296,7 @@ async def test_a_poisoned_meeting_does_not_affect_nine_others(
     report(
         live_meetings.row(
             "one meeting of ten poisoned",
-            len(state.bodies),
+            hostile_events.result(),
             result,
             recovery,
             **{
