@@ -6,6 +6,7 @@ A session that fails is tried again and disturbs no other.
 from __future__ import annotations
 
 import asyncio
+import time
 from uuid import UUID
 
 import redis.asyncio
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 0.5
 """Seconds between two queries for new sessions and requests to disconnect."""
+HEARTBEAT_S = 5.0
+"""Seconds between two heartbeats of the sessions that run."""
 FAILURE_PAUSE_S = 10.0
 """Seconds before a session is started again that ended by an unexpected error."""
 
@@ -59,6 +62,7 @@ class ConnectorRunner:
         self._stores = SessionStores(database, meetings, ConnectorMemory(client))
         self._sessions: dict[UUID, FirefliesSession] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._heartbeat_at = -HEARTBEAT_S
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run the open sessions and the jobs until `stopping` is set. The sessions stay open then, for the next run."""
@@ -79,8 +83,11 @@ class ConnectorRunner:
 
     async def _check_sessions(self, accounts: FirefliesAccounts) -> None:
         try:
-            async with self._database.connect() as conn:
+            async with self._database.begin() as conn:
                 records = await connector_sessions.list_open_sessions(conn)
+                if self._tasks and time.monotonic() - self._heartbeat_at >= HEARTBEAT_S:
+                    await connector_sessions.store_heartbeats(conn, list(self._tasks))
+                    self._heartbeat_at = time.monotonic()
         except SQLAlchemyError as error:
             log.warning("sessions not read", error=type(error).__name__)
             return

@@ -5,54 +5,62 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Boolean, Connection, RowMapping, bindparam, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid6 import uuid7
 
 from operators.errors import NotFoundError
+from storage.postgres.tables import connector_sessions
 
 SessionStatus = Literal["connecting", "connected", "reconnecting", "failed", "ended"]
 CLOSED_SESSION_STATUSES: tuple[SessionStatus, ...] = ("failed", "ended")
+SILENT_S = 30
+"""Seconds without a heartbeat after which a session counts as one that no connector runs."""
+SILENT_ERROR = f"the connector has not responded for more than {SILENT_S} seconds"
 Gap = tuple[float, float | None]
 """Speech that may be missing: its start and end, in seconds from the meeting's start. The end is None while it is unknown."""
 
 _INSERT = text(
     "insert into connector_sessions (id, team_id, source, external_id, meeting_id, encrypted_key, key_variable, options)"
     " values (:id, :team_id, :source, :external_id, :meeting_id, :encrypted_key, :key_variable, cast(:options as jsonb))"
-    " on conflict (team_id, source, external_id) where status not in ('failed', 'ended') do nothing returning *"
+    " on conflict (team_id, source, external_id) where status not in ('failed', 'ended') do nothing"
+    " returning *, false as is_silent"
 )
-_OPEN_BY_EXTERNAL_ID = text(
-    "select * from connector_sessions where team_id = :team_id and source = :source and external_id = :external_id"
-    " and status not in ('failed', 'ended')"
+_IS_SILENT = connector_sessions.c.heartbeat_at < func.now() - timedelta(seconds=SILENT_S)
+_SESSIONS = select(*connector_sessions.c, _IS_SILENT.label("is_silent"))
+_OF_TEAM = _SESSIONS.where(connector_sessions.c.team_id == bindparam("team_id"))
+_IS_OPEN = connector_sessions.c.status.not_in(CLOSED_SESSION_STATUSES)
+_NEWEST_FIRST = (connector_sessions.c.created_at.desc(), connector_sessions.c.id.desc())
+_BY_ID = _OF_TEAM.where(connector_sessions.c.id == bindparam("id"))
+_OPEN = _SESSIONS.where(_IS_OPEN).order_by(connector_sessions.c.id)
+_OPEN_BY_EXTERNAL_ID = _OF_TEAM.where(
+    connector_sessions.c.source == bindparam("source"),
+    connector_sessions.c.external_id == bindparam("external_id"),
+    _IS_OPEN,
 )
-_BY_ID = text("select * from connector_sessions where team_id = :team_id and id = :id")
-_LIST = text(
-    "select * from connector_sessions where team_id = :team_id and (:all or status not in ('failed', 'ended'))"
-    " order by created_at desc, id desc limit :limit"
+_LIST = (
+    _OF_TEAM.where(or_(bindparam("all", type_=Boolean), _IS_OPEN)).order_by(*_NEWEST_FIRST).limit(bindparam("limit"))
 )
-_LATEST_BY_MEETING = text(
-    "select distinct on (meeting_id) * from connector_sessions"
-    " where team_id = :team_id and meeting_id = any(cast(:meeting_ids as uuid[]))"
-    " order by meeting_id, created_at desc, id desc"
+_LATEST_BY_MEETING = (
+    _OF_TEAM.distinct(connector_sessions.c.meeting_id)
+    .where(connector_sessions.c.meeting_id.in_(bindparam("meeting_ids", expanding=True)))
+    .order_by(connector_sessions.c.meeting_id, *_NEWEST_FIRST)
 )
-_OPEN = text("select * from connector_sessions where status not in ('failed', 'ended') order by id")
 _HAS_WORK = text(
     "select exists (select from connector_sessions where status not in ('failed', 'ended'))"
     " or exists (select from source_imports where state in ('queued', 'running') and due_at <= now())"
     " or exists (select from source_import_runs where state in ('queued', 'running') and due_at <= now())"
     " or exists (select from source_notifications where outcome is null and due_at <= now())"
 )
-_SET_DESIRED = text(
-    "update connector_sessions set desired = :desired where team_id = :team_id and id = :id returning *"
-)
+_SET_DESIRED = text("update connector_sessions set desired = :desired where team_id = :team_id and id = :id")
 _SET_OPTIONS = text(
-    "update connector_sessions set options = options || cast(:options as jsonb)"
-    " where team_id = :team_id and id = :id returning *"
+    "update connector_sessions set options = options || cast(:options as jsonb) where team_id = :team_id and id = :id"
 )
+_STORE_HEARTBEATS = text("update connector_sessions set heartbeat_at = now() where id = any(cast(:ids as uuid[]))")
 _STORE_PROGRESS = text(
     "update connector_sessions set status = :status, counters = cast(:counters as jsonb), last_error = :last_error,"
     " gaps = cast(:gaps as jsonb), connected_at = cast(:connected_at as timestamptz),"
@@ -80,6 +88,7 @@ class ConnectorSession:
         options: the connector's options.
         desired: whether the connection shall exist.
         counters: number of messages by outcome, and of reconnects, gaps and requests.
+        status: what the connector stored, or, without a heartbeat, that it is not connected.
         last_error: the last problem, in words for the user.
         gaps: speech that may be missing, because there was no connection.
     """
@@ -154,9 +163,10 @@ async def read_session(conn: AsyncConnection, team_id: str, session_id: UUID) ->
     Raises:
         NotFoundError: the team has no such session.
     """
-    return _require(
-        (await conn.execute(_BY_ID, {"team_id": team_id, "id": session_id})).mappings().one_or_none(), session_id
-    )
+    row = (await conn.execute(_BY_ID, {"team_id": team_id, "id": session_id})).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no session {session_id}")
+    return _to_record(row)
 
 
 async def list_sessions(
@@ -208,8 +218,8 @@ async def set_desired(
     Raises:
         NotFoundError: the team has no such session.
     """
-    parameters = {"team_id": team_id, "id": session_id, "desired": desired}
-    return _require((await conn.execute(_SET_DESIRED, parameters)).mappings().one_or_none(), session_id)
+    await conn.execute(_SET_DESIRED, {"team_id": team_id, "id": session_id, "desired": desired})
+    return await read_session(conn, team_id, session_id)
 
 
 async def change_options(
@@ -220,8 +230,8 @@ async def change_options(
     Raises:
         NotFoundError: the team has no such session.
     """
-    parameters = {"team_id": team_id, "id": session_id, "options": json.dumps(options)}
-    return _require((await conn.execute(_SET_OPTIONS, parameters)).mappings().one_or_none(), session_id)
+    await conn.execute(_SET_OPTIONS, {"team_id": team_id, "id": session_id, "options": json.dumps(options)})
+    return await read_session(conn, team_id, session_id)
 
 
 async def store_progress(conn: AsyncConnection, session_id: UUID, progress: SessionProgress) -> None:
@@ -240,18 +250,22 @@ async def store_progress(conn: AsyncConnection, session_id: UUID, progress: Sess
     )
 
 
+async def store_heartbeats(conn: AsyncConnection, session_ids: Sequence[UUID]) -> None:
+    """Record that a connector runs these sessions now."""
+    await conn.execute(_STORE_HEARTBEATS, {"ids": list(session_ids)})
+
+
 async def store_problem(conn: AsyncConnection, session_id: UUID, status: SessionStatus, last_error: str) -> None:
     """Store the problem of a session that its connector can't run. If the session failed, its encrypted key is deleted."""
     await conn.execute(_STORE_PROBLEM, {"id": session_id, "status": status, "last_error": last_error})
 
 
-def _require(row: RowMapping | None, session_id: UUID) -> ConnectorSession:
-    if row is None:
-        raise NotFoundError(f"there is no session {session_id}")
-    return _to_record(row)
-
-
 def _to_record(row: RowMapping) -> ConnectorSession:
     values = dict(row)
     values["gaps"] = tuple((start, end) for start, end in values["gaps"])
+    del values["heartbeat_at"]
+    if values.pop("is_silent") and values["status"] not in CLOSED_SESSION_STATUSES:
+        # The row still has what the connector stored before it stopped.
+        values["status"] = "reconnecting" if values["connected_at"] else "connecting"
+        values["last_error"] = SILENT_ERROR
     return ConnectorSession(**values)

@@ -53,6 +53,8 @@ connector_sessions = Table(
     Column("last_message_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
     timestamp_column("created_at"),
+    # When a connector last said that it runs the session.
+    timestamp_column("heartbeat_at"),
     # An encrypted key is deleted when the session is over.
     CheckConstraint(
         "(encrypted_key is null) <> (key_variable is null)"

@@ -46,14 +46,14 @@ def store_account(engine: Engine, url: str, plan: str = "business", targets: tup
 
 
 def store_session(engine: Engine, meeting_id: str) -> UUID:
-    """Store an open session of a meeting, and return its id."""
+    """Store an open session of a meeting, and return its id. No connector runs it, but its heartbeat lasts for the test."""
     session_id = uuid4()
     values = {"id": session_id, "meeting": UUID(meeting_id), "key": KEY_VARIABLE, "transcript": f"of {meeting_id}"}
     with engine.begin() as conn:
         conn.execute(
             text(
-                "insert into connector_sessions (id, team_id, source, external_id, meeting_id, key_variable)"
-                " values (:id, 'default', 'fireflies', :transcript, :meeting, :key)"
+                "insert into connector_sessions (id, team_id, source, external_id, meeting_id, key_variable,"
+                " heartbeat_at) values (:id, 'default', 'fireflies', :transcript, :meeting, :key, now() + interval '1 hour')"
             ),
             values,
         )

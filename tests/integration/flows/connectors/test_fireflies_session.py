@@ -130,6 +130,37 @@ async def test_a_killed_connector_is_not_shown_as_connected(harness: ConnectorHa
     assert row.connected_at is not None
 
 
+async def test_a_session_whose_connector_does_not_run_is_not_shown_as_connected(harness: ConnectorHarness) -> None:
+    silence = text("update connector_sessions set heartbeat_at = now() - interval '1 minute'")
+    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
+        session = await harness.open_session(simulator)
+        async with harness.database.begin() as conn:
+            await conn.execute(silence)
+        row = await harness.read(session)
+        assert (row.status, row.last_error) == (
+            "connecting",
+            "the connector has not responded for more than 30 seconds",
+        )
+        async with running_connector(harness):
+            await harness.wait_for(session, "connected")
+        async with harness.database.begin() as conn:
+            await conn.execute(text("update connector_sessions set status = 'connected', last_error = null"))
+            await conn.execute(silence)
+        row = await harness.read(session)
+        assert (row.status, row.last_error) == (
+            "reconnecting",
+            "the connector has not responded for more than 30 seconds",
+        )
+        async with running_connector(harness):
+            await harness.wait_for(session, "connected")
+            assert (await harness.read(session)).last_error is None
+            await harness.disconnect(session)
+            await harness.wait_for(session, "ended")
+        async with harness.database.begin() as conn:
+            await conn.execute(silence)
+        assert (await harness.read(session)).status == "ended"
+
+
 async def test_a_session_that_joins_late_gets_what_was_said_before(harness: ConnectorHarness) -> None:
     async def join_late(_session: Any) -> None:
         while len(simulator.sent) < 10:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -77,13 +77,17 @@ async def test_state_gaps_error_and_budget_of_the_connector_are_shown(stage: Api
             "A store", status="connected", last_error="a store does not respond (RedisError)"
         )
         assert lines[1:] == ["A store does not respond (RedisError)"]
+        lines = await connector.change("Fireflies: reconnecting", heartbeat_at=NOW - timedelta(minutes=1))
+        assert lines[1:] == ["The connector has not responded for more than 30 seconds; Parley keeps trying"]
+        await connector.change("Fireflies: connected", heartbeat_at=NOW + timedelta(hours=1))
         stage.set_status(meeting, "paused")
         await connector.change("Fireflies: paused", last_error=None)
         stage.set_status(meeting, "live")
         lines = await connector.change("Fireflies: failed", status="failed", last_error="check the key", ended_at=NOW)
         assert lines[1:] == [f"Check the key; connect again by: parley fireflies connect of {meeting}"]
         assert await reader.page.evaluate("() => heard") == [
-            f"Fireflies: {state}" for state in ("connected", "reconnecting", "connected", "paused", "failed")
+            f"Fireflies: {state}"
+            for state in ("connected", "reconnecting", "connected", "reconnecting", "connected", "paused", "failed")
         ]
 
 
