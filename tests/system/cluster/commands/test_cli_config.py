@@ -117,8 +117,8 @@ def test_a_change_reaches_the_captions_and_can_be_rolled_back(up: ParleyUp, n: l
     assert back.returncode == 0, back.stderr
     assert "Version 4, rolled back: version 1 again" in back.stdout
     wait_for_caption_by(up, n, "firefox")
-    listed = json.loads(run_config_command(up, "history", "--json").stdout)
-    assert [each["version"] for each in listed] == [4, 3, 2, 1]
+    history = json.loads(run_config_command(up, "history", "--json").stdout)
+    assert [each["version"] for each in history["versions"]] == [4, 3, 2, 1]
 
 
 def test_the_fallback_engine_serves_while_the_preferred_one_is_down(up: ParleyUp, n: list[int]) -> None:
