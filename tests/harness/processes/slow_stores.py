@@ -55,19 +55,24 @@ def speed_up_loading(urls: StoreUrls) -> None:
         client.config_set("key-load-delay", 0)
 
 
-def slow_down_recovery(data: Path, seconds: int = 1) -> None:
-    """Make a stopped Postgres recover from a slow archive at its next start.
-
-    Args:
-        data: the data folder.
-        seconds: duration of each response of the archive.
-    """
-    folder = data / "postgres" / "data"
+def pause_recovery(data: Path) -> None:
+    """Make a stopped Postgres recover from an archive at its next start, which responds only after `finish_recovery`."""
+    folder, mark = data / "postgres" / "data", _recovery_mark(data)
+    mark.touch()
     with (folder / "postgresql.auto.conf").open("a") as settings:
-        settings.write(f"restore_command = 'sleep {seconds}; false'\nhot_standby = off\n")
+        settings.write(f"restore_command = 'while [ -e {mark} ]; do sleep 0.1; done; false'\nhot_standby = off\n")
     (folder / "recovery.signal").touch()
     if ServerAccount.current().is_other_user:
         shutil.chown(folder / "recovery.signal", ServerAccount.current().uid)
+
+
+def finish_recovery(data: Path) -> None:
+    """Let a Postgres whose recovery was paused become ready."""
+    _recovery_mark(data).unlink(missing_ok=True)
+
+
+def _recovery_mark(data: Path) -> Path:
+    return data / "postgres" / "recovery-paused"
 
 
 def launch_stores(data: Path) -> StoreUrls:

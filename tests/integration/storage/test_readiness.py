@@ -34,10 +34,12 @@ from tests.harness.api.server_thread import run_api
 from tests.harness.processes.slow_stores import (
     ENTRY_COUNT,
     count_entries,
+    finish_recovery,
     is_loading,
     launch_stores,
+    pause_recovery,
     slow_down_loading,
-    slow_down_recovery,
+    speed_up_loading,
     stop_stores,
     wait_for_pid,
     wait_until_loading,
@@ -179,8 +181,14 @@ def test_a_start_waits_until_postgres_has_recovered(data: Path, killed: bool, do
         os.kill(int(row[0].split()[0]), signal.SIGKILL)
     else:
         stores.stop()
-    slow_down_recovery(data)
-    urls = stores.start(messages.append)
+    pause_recovery(data)
+
+    def report(message: str) -> None:
+        messages.append(message)
+        if "Postgres" in message:
+            finish_recovery(data)
+
+    urls = stores.start(report)
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select word, pg_is_in_recovery() from words").fetchall() == [("one", False)]
     stores.stop()
@@ -233,7 +241,7 @@ def test_while_a_store_loads_the_api_answers_503_and_then_accepts_the_retry(
     monkeypatch.setattr(health_routes, "_CHECK_TIMEOUT_S", 60.0)
     with EmbeddedStores(data) as urls, psycopg.connect(urls.postgres) as connection:
         connection.execute("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')")
-    with reloading_stores(data, 300) as urls, run_api(ApiOptions(urls.postgres, urls.redis)) as address:
+    with reloading_stores(data, 2_000) as urls, run_api(ApiOptions(urls.postgres, urls.redis)) as address:
         client = httpx.Client(base_url=address, timeout=60)
         ready = client.get("/ready")
         answer = client.post("/api/meetings", json={"external_id": "one"})
@@ -243,21 +251,21 @@ def test_while_a_store_loads_the_api_answers_503_and_then_accepts_the_retry(
         assert "loading" in answer.json()["detail"]
         assert (ready.status_code, ready.json()["parts"]["redis"][:19]) == (503, "is loading its data")
         assert client.get("/metrics").status_code == 200
+        speed_up_loading(urls)
         while (answer := client.post("/api/meetings", json={"external_id": "one"})).status_code == 503:
             pass
         assert answer.is_success
         assert count_entries(urls) == ENTRY_COUNT
 
 
-# Postgres recovers for a fixed time, whatever the machine does meanwhile.
 @pytest.mark.slow
 def test_doctor_reports_that_embedded_stores_are_loading(data: Path) -> None:
     settings = Settings(data_dir=data)
     with EmbeddedStores(data):
         assert [store_checks.check_valkey(settings).state, store_checks.check_postgres(settings).state] == ["ok", "ok"]
     assert [store_checks.check_valkey(settings).state, store_checks.check_postgres(settings).state] == ["ok", "ok"]
-    slow_down_recovery(data, 3)
-    slow_down_loading(data)
+    pause_recovery(data)
+    slow_down_loading(data, 2_000)
     launch_stores(data)
     wait_until_loading(data)
     valkey, postgres = store_checks.check_valkey(settings), store_checks.check_postgres(settings)
@@ -267,21 +275,26 @@ def test_doctor_reports_that_embedded_stores_are_loading(data: Path) -> None:
     assert "waits" in valkey.advice
 
 
-# Postgres recovers for a fixed time, whatever the machine does meanwhile.
 @pytest.mark.slow
 def test_a_start_waits_for_external_stores_that_are_not_ready(data: Path) -> None:
     with EmbeddedStores(data):
         pass
-    slow_down_recovery(data)
-    slow_down_loading(data, 300)
+    pause_recovery(data)
+    slow_down_loading(data, 2_000)
     urls, messages = launch_stores(data), list[str]()
+
+    def report(message: str) -> None:
+        messages.append(message)
+        finish_recovery(data)
+        speed_up_loading(urls)
+
     settings = Settings(postgres_url=urls.postgres, redis_url=urls.redis)
     wait_until_loading(data)
     assert [store_checks.check_valkey(settings).state, store_checks.check_postgres(settings).state] == [
         "loading",
         "loading",
     ]
-    wait_until_ready(urls.postgres, urls.redis, messages.append)
+    wait_until_ready(urls.postgres, urls.redis, report)
     assert count_entries(urls) == ENTRY_COUNT
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
@@ -289,12 +302,11 @@ def test_a_start_waits_for_external_stores_that_are_not_ready(data: Path) -> Non
     assert [store_checks.check_valkey(settings).blocks, store_checks.check_postgres(settings).blocks] == [False, False]
 
 
-# Postgres recovers for a fixed time, whatever the machine does meanwhile.
 @pytest.mark.slow
 def test_the_wait_for_an_external_store_without_progress_ends(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedStores(data):
         pass
-    slow_down_recovery(data, 60)
+    pause_recovery(data)
     urls = launch_stores(data)
     monkeypatch.setattr(readiness, "STALL_TIMEOUT_S", 1.0)
     with pytest.raises(SetupError, match="Postgres made no progress for 1 s; it is starting up: wait until"):
