@@ -68,6 +68,9 @@ class ShutdownSignals:
         # At its exit, Python removes these handlers, and a later signal would kill the process.
         for number in self._signals:
             signal.signal(number, signal.SIG_IGN)
+        # An interrupt that ended `eval` or `exec` makes `python -m` kill itself by SIGINT at its exit, with any exit code, unless
+        # further text was evaluated (CPython's `_Py_UnhandledKeyboardInterrupt`).
+        eval("None")  # noqa: S307 - a constant
 
     def print_status(self, text: str) -> None:
         """Print the next step of the start.

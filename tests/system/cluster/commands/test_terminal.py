@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+from tests.harness.processes.parley_up import ROOT
 
 FINALIZER = """
 import os, signal, time
@@ -43,6 +47,16 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     os.kill(os.getpid(), number)
 print("at its end")
 """
+EVALUATED = """
+import os, signal, sys, time
+from cluster.commands.terminal import ShutdownSignals
+
+try:
+    with ShutdownSignals():
+        eval("(os.kill(os.getpid(), signal.SIGTERM), time.sleep(90))")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
 HANG_UP = """
 import os, signal, sys
 from cluster.commands.terminal import ShutdownSignals
@@ -70,6 +84,13 @@ def test_any_other_error_in_a_finalizer_is_shown() -> None:
 
 def test_a_signal_after_the_stop_is_ignored() -> None:
     assert run_program(OVER).stdout == "at its end\n"
+
+
+def test_an_interrupt_in_evaluated_text_keeps_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "evaluated.py").write_text(EVALUATED)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run([sys.executable, "-m", "evaluated"], env=os.environ | {"PYTHONPATH": path}, check=False)
+    assert done.returncode == 130
 
 
 def test_a_closed_terminal_stops_a_command_unless_nohup_started_it() -> None:
