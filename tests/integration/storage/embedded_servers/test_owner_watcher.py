@@ -24,6 +24,8 @@ from tests.integration.storage.embedded_servers.test_embedded_stores import (
     write_word,
 )
 
+pytestmark = pytest.mark.usefixtures("default_sighup")
+
 COMMAND = """
 import pathlib, sys
 from cluster.commands.terminal import ShutdownSignals, console
@@ -37,14 +39,6 @@ with ShutdownSignals() as signals, EmbeddedStores(pathlib.Path(sys.argv[1])):
 """A command like `parley up`, without Ray."""
 SLOW = pytest.mark.slow
 OWNER_IGNORING_SIGTERM = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{OWNER}"
-
-
-@pytest.fixture(autouse=True)
-def default_sighup() -> Iterator[None]:
-    """SIGHUP ends the processes of these tests, even if the tests were started by `nohup`."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")

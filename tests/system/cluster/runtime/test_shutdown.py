@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.processes.parley_up import ParleyUp
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("default_sighup")]
 
 END_TIMEOUT_S = 240.0
 """Seconds for all processes to end. Ray's agents try to reach its killed server for one minute."""
