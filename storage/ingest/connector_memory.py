@@ -30,11 +30,13 @@ class AppendedChunk:
         chunk: its latest revision.
         appended_at_ms: when that was appended (ms since the Unix epoch).
         is_added: whether it was added from a transcript. Otherwise it came live.
+        longest_end: the latest end of its live revisions, in seconds from the meeting's start. A correction may end earlier.
     """
 
     chunk: Chunk
     appended_at_ms: int
     is_added: bool = False
+    longest_end: float = 0.0
 
 
 class ConnectorMemory:
@@ -55,7 +57,7 @@ class ConnectorMemory:
         for chunk_id, content in stored.items():
             value = json.loads(content)
             chunks[chunk_id] = AppendedChunk(
-                Chunk.model_validate(value["chunk"]), value["at"], value.get("added", False)
+                Chunk.model_validate(value["chunk"]), value["at"], value.get("added", False), value.get("longest", 0.0)
             )
         return chunks
 
@@ -106,4 +108,11 @@ class ConnectorMemory:
 
 def _dump(appended: AppendedChunk) -> str:
     chunk = appended.chunk.model_dump(mode="json", exclude_none=True)
-    return json.dumps({"chunk": chunk, "at": appended.appended_at_ms, "added": appended.is_added})
+    return json.dumps(
+        {
+            "chunk": chunk,
+            "at": appended.appended_at_ms,
+            "added": appended.is_added,
+            "longest": appended.longest_end,
+        }
+    )

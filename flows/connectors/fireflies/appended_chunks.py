@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from operators.characters import is_blank
 from operators.entries import Chunk
@@ -30,7 +31,9 @@ class AppendedChunks:
         # them, and to compare all chunks at each message would take too long.
         self._filled_ids: set[str] = set()
         self._open_added_ids: set[str] = set()
+        # The chunks from before the connection, and the live ids whose messages have caught up with them.
         self._earlier_ids: frozenset[str] = frozenset()
+        self._current_ids: set[str] = set()
         self._starts_over = False
 
     def __len__(self) -> int:
@@ -49,6 +52,7 @@ class AppendedChunks:
     def begin_connection(self) -> None:
         """Record that a connection begins: a service that starts over repeats earlier states of the chunks known by now."""
         self._earlier_ids, self._starts_over = frozenset(self._chunks), False
+        self._current_ids.clear()
 
     def changes_by_messages(self, chunks: Sequence[Chunk], at_ms: int) -> tuple[list[AppendedChunk], int]:
         """Return what live chunks change. Those equal to their latest revision, or to an earlier state of it, change nothing.
@@ -65,13 +69,19 @@ class AppendedChunks:
         latest = ChainMap[str, AppendedChunk]({}, self._chunks)
         for live_chunk in chunks:
             chunk = self._to_known_chunk(live_chunk, latest, at_ms)
+            if chunk is not None:
+                # From now on the service sends what follows on what the log has.
+                self._current_ids.add(live_chunk.chunk_id)
             if chunk is None or _is_repeat(chunk, latest):
                 repeated_count += 1
                 continue
-            changes = [*self._make_room(chunk, latest, at_ms), AppendedChunk(chunk, at_ms)]
+            before = latest.get(chunk.chunk_id)
+            longest_end = chunk.end if before is None else max(before.longest_end, chunk.end)
+            change = AppendedChunk(chunk, at_ms, longest_end=longest_end)
+            changes = [*self._make_room(chunk, latest, at_ms), change]
             appended += changes
             self._note_added(changes)
-            latest.update({change.chunk.chunk_id: change for change in changes})
+            latest.update({each.chunk.chunk_id: each for each in changes})
         return appended, repeated_count
 
     def known_to(self, sentences: Sequence[Chunk], requested_at_ms: int) -> list[KnownChunk]:
@@ -99,23 +109,36 @@ class AppendedChunks:
         for chunk in aligned:
             if not _is_repeat(chunk, self._chunks):
                 before = self._chunks.get(chunk.chunk_id)
-                appended.append(AppendedChunk(chunk, at_ms, is_added=before is None or before.is_added))
+                appended.append(
+                    AppendedChunk(chunk, at_ms, is_added=True)
+                    if before is None
+                    else replace(before, chunk=chunk, appended_at_ms=at_ms)
+                )
         return appended, len(aligned) - len(appended)
 
     def _to_known_chunk(self, chunk: Chunk, known: Mapping[str, AppendedChunk], at_ms: int) -> Chunk | None:
         """Return a live chunk under its id in the log, or None if it is an earlier state of what the log has."""
-        latest = known.get(chunk.chunk_id) or self._find_filled(chunk, known)
+        live_id = chunk.chunk_id
+        latest = known.get(live_id) or self._find_filled(chunk, known)
         if latest is None:
             return chunk
         known_id = latest.chunk.chunk_id
-        if chunk.end < latest.chunk.end - SAME_END_S and (known_id != chunk.chunk_id or known_id in self._earlier_ids):
-            self._starts_over |= known_id in self._earlier_ids
+        chunk = chunk.model_copy(update={"chunk_id": known_id})
+        if chunk == latest.chunk:
+            return chunk
+        is_earlier = known_id in self._earlier_ids
+        may_be_repeated = live_id not in self._current_ids and (known_id != live_id or is_earlier)
+        if may_be_repeated and chunk.end < latest.chunk.end - SAME_END_S:
+            self._starts_over |= is_earlier
             return None
-        is_longer = chunk.end > latest.chunk.end + SAME_END_S
-        if self._starts_over and not is_longer and latest.appended_at_ms <= at_ms - OPEN_MS:
-            # Another wording from earlier, which the log would refuse as late.
-            return None
-        return chunk.model_copy(update={"chunk_id": known_id})
+        if self._starts_over and chunk.end <= max(latest.longest_end, latest.chunk.end) + SAME_END_S:
+            if may_be_repeated and chunk.end > latest.chunk.end + SAME_END_S:
+                # The state before a correction that ends earlier.
+                return None
+            if latest.appended_at_ms <= at_ms - OPEN_MS:
+                # Another wording from earlier, which the log would refuse as late.
+                return None
+        return chunk
 
     def _find_filled(self, chunk: Chunk, known: Mapping[str, AppendedChunk]) -> AppendedChunk | None:
         """Return the chunk that a gap was filled with, if it is the same speech: its id is not the live one."""
