@@ -132,33 +132,29 @@ async def test_a_killed_connector_is_not_shown_as_connected(harness: ConnectorHa
 
 async def test_a_session_whose_connector_does_not_run_is_not_shown_as_connected(harness: ConnectorHarness) -> None:
     silence = text("update connector_sessions set heartbeat_at = now() - interval '1 minute'")
-    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
-        session = await harness.open_session(simulator)
+    error = "the connector has not responded for more than 30 seconds"
+
+    async def read_without_heartbeat() -> Any:
         async with harness.database.begin() as conn:
             await conn.execute(silence)
-        row = await harness.read(session)
-        assert (row.status, row.last_error) == (
-            "connecting",
-            "the connector has not responded for more than 30 seconds",
-        )
+        return await harness.read(session)
+
+    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
+        session = await harness.open_session(simulator)
+        row = await read_without_heartbeat()
+        assert (row.status, row.last_error) == ("connecting", error)
         async with running_connector(harness):
             await harness.wait_for(session, "connected")
         async with harness.database.begin() as conn:
             await conn.execute(text("update connector_sessions set status = 'connected', last_error = null"))
-            await conn.execute(silence)
-        row = await harness.read(session)
-        assert (row.status, row.last_error) == (
-            "reconnecting",
-            "the connector has not responded for more than 30 seconds",
-        )
+        row = await read_without_heartbeat()
+        assert (row.status, row.last_error) == ("reconnecting", error)
         async with running_connector(harness):
             await harness.wait_for(session, "connected")
             assert (await harness.read(session)).last_error is None
             await harness.disconnect(session)
             await harness.wait_for(session, "ended")
-        async with harness.database.begin() as conn:
-            await conn.execute(silence)
-        assert (await harness.read(session)).status == "ended"
+        assert (await read_without_heartbeat()).status == "ended"
 
 
 async def test_a_session_that_joins_late_gets_what_was_said_before(harness: ConnectorHarness) -> None:
