@@ -45,9 +45,13 @@ class AppendedChunks:
         self._chunks |= changes
         self._note_added(changes.values())
 
-    def speech_end(self) -> float:
-        """Return the end of the latest speech, in seconds from the meeting's start."""
-        return max((item.chunk.end for item in self._chunks.values()), default=0.0)
+    def last_change_start(self) -> float:
+        """Return the start of the chunk that changed last, in seconds from the meeting's start: there a gap may begin.
+
+        It is not the end of the latest speech, because a service that started over may revise a chunk from before.
+        """
+        changes = ((item.appended_at_ms, item.chunk.start) for item in self._chunks.values())
+        return max(changes, default=(0, 0.0))[1]
 
     def begin_connection(self) -> None:
         """Record that a connection begins: a service that starts over repeats earlier states of the chunks known by now."""

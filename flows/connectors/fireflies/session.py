@@ -174,7 +174,7 @@ class FirefliesSession:
     def _begin_gap(self) -> None:
         """Record that speech from now on may be missing. An open gap goes on."""
         if not self._gaps or self._gaps[-1][1] is not None:
-            self._gaps.append((self._appender.chunks.speech_end(), None))
+            self._gaps.append((self._appender.chunks.last_change_start(), None))
 
     def _end_gap(self, start: float) -> None:
         if self._gaps and self._gaps[-1][1] is None:
@@ -245,7 +245,7 @@ class FirefliesSession:
         gaps = [gap for gap in self._gaps if gap[1] is not None or self._status == "connected"]
         if not gaps:
             return None
-        requested_at_ms, speech_end = round(time.time() * 1000), self._appender.chunks.speech_end()
+        requested_at_ms, gap_start = round(time.time() * 1000), self._appender.chunks.last_change_start()
         disconnect_count = self._counters["disconnects"]
         try:
             self._counters["live_requests"] += 1
@@ -267,7 +267,7 @@ class FirefliesSession:
         self._gaps = [gap for gap in self._gaps if gap not in gaps]
         if self._counters["disconnects"] > disconnect_count and (not self._gaps or self._gaps[-1][1] is not None):
             # The connection was lost after the request, so the transcript may lack what followed.
-            self._gaps.append((speech_end, None))
+            self._gaps.append((gap_start, None))
         return None
 
     def _read_sentences(self, sentences: Sequence[Mapping[str, Any]]) -> list[Chunk]:

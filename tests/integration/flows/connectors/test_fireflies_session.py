@@ -99,6 +99,36 @@ async def test_a_service_that_starts_over_takes_no_speech_back(harness: Connecto
     assert row.counters["repeated"] >= 90
 
 
+async def test_an_earlier_state_of_a_service_that_starts_over_is_mended_after_a_kill(harness: ConnectorHarness) -> None:
+    first, other = (100.0, "Maya", "of the 42"), (300.0, "Jonas", "Yes.")
+
+    async def inject(simulator: FirefliesSimulator, chunk_id: str, start: float, speaker: str, words: str) -> None:
+        times = {"start_time": start, "end_time": start + 2}
+        await asyncio.to_thread(simulator.inject, "demo", words, speaker, chunk_id=chunk_id, **times)
+
+    async def wait_for(*expected: tuple[float, str, str]) -> None:
+        while harness.transcript(session.meeting_id) != (list(expected), 0):
+            await asyncio.sleep(0.02)
+
+    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
+        simulator.begin("demo")
+        session, port = await harness.open_session(simulator), int(simulator.url.rsplit(":", 1)[1])
+        async with running_connector(harness):
+            await harness.wait_for(session, "connected")
+            await inject(simulator, "7", *first)
+            await inject(simulator, "8", *other)
+            await wait_for(first, other)
+    with FirefliesSimulator(SimulatorOptions(port=port, speed=0.01)) as simulator:
+        simulator.begin("demo")
+        async with running_connector(harness):
+            await harness.wait_for(session, "connected")
+            await inject(simulator, "7", 100.0, "Maya", "Of the 42")
+            await wait_for((100.0, "Maya", "Of the 42"), other)
+        await inject(simulator, "7", *first)
+        async with running_connector(harness):
+            await wait_for(first, other)
+
+
 async def test_speech_that_came_by_the_transcript_first_is_revised_by_its_live_text(harness: ConnectorHarness) -> None:
     with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
         simulator.begin("demo")
