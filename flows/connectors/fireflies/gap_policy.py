@@ -17,15 +17,18 @@ class GapPolicy:
     Attributes:
         delay_s: seconds after a reconnect before the request. Gaps that begin meanwhile are filled by the same request.
         max_live_requests: maximum number of requests while the meeting runs; None for no limit. One more is made at its end.
+        retry_s: seconds before another request if the transcript ended before a gap. If None, the gap waits for the next
+            reconnect, or for the meeting's end.
     """
 
     delay_s: float
     max_live_requests: int | None
+    retry_s: float | None
 
 
-RICH_POLICY = GapPolicy(delay_s=3.0, max_live_requests=None)
+RICH_POLICY = GapPolicy(delay_s=3.0, max_live_requests=None, retry_s=30.0)
 # A chunk accepts revisions for 120 s, so a gap that waits longer can be filled by new text only.
-POOR_POLICY = GapPolicy(delay_s=60.0, max_live_requests=4)
+POOR_POLICY = GapPolicy(delay_s=60.0, max_live_requests=4, retry_s=None)
 
 
 def policy_of(plan: RequestPlan) -> GapPolicy:

@@ -264,7 +264,12 @@ class FirefliesSession:
         from_s = min(start for start, _ in gaps) - ALIGNED_BEFORE_GAP_S
         state = self._state.model_dump_json()
         self._counters["filled"] += await self._appender.align(chunks, from_s, requested_at_ms, state)
-        self._gaps = [gap for gap in self._gaps if gap not in gaps]
+        transcript_end = max((chunk.end for chunk in chunks), default=0.0)
+        filled = [(start, end) for start, end in gaps if transcript_end >= (start if end is None else end)]
+        self._gaps = [gap for gap in self._gaps if gap not in filled]
+        if len(filled) < len(gaps) and self._policy.retry_s is not None:
+            # The transcript of a service that lags, or that started over, doesn't reach the gap yet.
+            asyncio.get_running_loop().call_later(self._policy.retry_s, self._gap_found.set)
         if self._counters["disconnects"] > disconnect_count and (not self._gaps or self._gaps[-1][1] is not None):
             # The connection was lost after the request, so the transcript may lack what followed.
             self._gaps.append((gap_start, None))

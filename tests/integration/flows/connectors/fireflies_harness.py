@@ -95,6 +95,12 @@ class ConnectorHarness:
             await asyncio.sleep(0.05)
         return row
 
+    async def wait_for_count(self, session: ConnectorSession, counter: str, count: int) -> ConnectorSession:
+        """Wait until a session's counter is at least this number."""
+        while (row := await self.read(session)).counters.get(counter, 0) < count:
+            await asyncio.sleep(0.05)
+        return row
+
     def entries(self, meeting_id: UUID) -> list[Entry]:
         """Return the entries of a meeting in the log."""
         stored = cast("list[tuple[str, Mapping[str, str]]]", self._redis.xrange(redis_keys.lane_log("live-1")))

@@ -114,19 +114,41 @@ async def test_an_earlier_state_of_a_service_that_starts_over_is_mended_after_a_
         simulator.begin("demo")
         session, port = await harness.open_session(simulator), int(simulator.url.rsplit(":", 1)[1])
         async with running_connector(harness):
-            await harness.wait_for(session, "connected")
+            await harness.wait_for_count(session, "connects", 1)
             await inject(simulator, "7", *first)
             await inject(simulator, "8", *other)
             await wait_for(first, other)
     with FirefliesSimulator(SimulatorOptions(port=port, speed=0.01)) as simulator:
         simulator.begin("demo")
         async with running_connector(harness):
-            await harness.wait_for(session, "connected")
+            await harness.wait_for_count(session, "connects", 2)
             await inject(simulator, "7", 100.0, "Maya", "Of the 42")
             await wait_for((100.0, "Maya", "Of the 42"), other)
         await inject(simulator, "7", *first)
         async with running_connector(harness):
             await wait_for(first, other)
+
+
+async def test_a_gap_stays_open_until_a_transcript_reaches_it(harness: ConnectorHarness) -> None:
+    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
+        simulator.begin("demo")
+        simulator.inject("demo", "Good morning.", "Maya", chunk_id="7", start_time=300.0, end_time=302.0)
+        session, port = await harness.open_session(simulator), int(simulator.url.rsplit(":", 1)[1])
+        async with running_connector(harness):
+            await harness.wait_for_count(session, "filled", 1)
+    with FirefliesSimulator(SimulatorOptions(port=port, speed=0.01)) as simulator:
+        # The service starts over: its transcript ends before the gap.
+        simulator.begin("demo")
+        simulator.inject("demo", "Hello.", "Maya", chunk_id="6", start_time=290.0, end_time=292.0)
+        async with running_connector(harness):
+            assert (await harness.wait_for_count(session, "filled", 2)).gaps == ((300.0, None),)
+            yes = {"chunk_id": "8", "start_time": 310.0, "end_time": 312.0}
+            await asyncio.to_thread(simulator.inject, "demo", "Yes.", "Jonas", **yes)
+            await harness.disconnect(session)
+            row = await harness.wait_for(session, "ended")
+    assert row.gaps == ()
+    expected = [(290.0, "Maya", "Hello."), (300.0, "Maya", "Good morning."), (310.0, "Jonas", "Yes.")]
+    assert harness.transcript(row.meeting_id) == (expected, 0)
 
 
 async def test_speech_that_came_by_the_transcript_first_is_revised_by_its_live_text(harness: ConnectorHarness) -> None:
@@ -135,8 +157,7 @@ async def test_speech_that_came_by_the_transcript_first_is_revised_by_its_live_t
         simulator.inject("demo", "good morning", "Maya", chunk_id="7", start_time=1.0, end_time=2.0)
         session = await harness.open_session(simulator)
         async with running_connector(harness):
-            while (await harness.read(session)).counters.get("filled") != 1:
-                await asyncio.sleep(0.05)
+            await harness.wait_for_count(session, "filled", 1)
             for words, end in (("good", 1.4), ("Good morning.", 2.0), ("Good morning, all.", 2.5)):
                 await asyncio.to_thread(
                     simulator.inject, "demo", words, "Maya", chunk_id="7", start_time=1.0, end_time=end
