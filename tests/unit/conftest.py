@@ -10,8 +10,8 @@ import pytest
 import urllib3.util.connection  # noqa: F401 - it binds a socket when it is imported
 
 FORBIDDEN_EVENTS = {
-    *("socket.bind", "socket.connect", "socket.sendto"),
-    *("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec"),
+    *("socket.bind", "socket.connect", "socket.sendto", "socket.getaddrinfo"),
+    *("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"),
 }
 """Audit events: https://docs.python.org/3/library/audit_events.html"""
 

@@ -59,7 +59,7 @@ class OpenAiServerState:
         in_flight: number of streams in progress.
         refusal_status: the status with which it refuses every request; None if it answers.
         unsupported_parameters: the parameters that it refuses as OpenAI does; `system` means messages of that role.
-        loading_s: seconds to load the model; a request that is cancelled meanwhile restarts the loading.
+        loading_s: seconds to load the model; a request that is cancelled meanwhile restarts the loading. 0 ends it.
         loading_responses: number of further requests that get status 503, as while a model loads.
         busy_responses: number of further requests that get status 429, with a date as Retry-After.
         reply_to: returns the answer to the last line; None if the answer repeats the words.
@@ -113,7 +113,7 @@ def _build_app(state: OpenAiServerState) -> FastAPI:
         if state.loading_s:
             # Starlette does not cancel a handler whose client has disconnected.
             deadline = time.monotonic() + state.loading_s
-            while time.monotonic() < deadline:
+            while state.loading_s and time.monotonic() < deadline:
                 if await request.is_disconnected():
                     return Response(status_code=499)
                 await asyncio.sleep(PIECE_S)

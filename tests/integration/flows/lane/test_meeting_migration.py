@@ -156,7 +156,11 @@ async def test_a_meeting_is_migrated_whichever_lane_runs_first(
     await append_events(meetings, meeting_id, events[30:])
     with ExitStack() as stack:
         stack.enter_context(running_lane(postgres_url, redis_url, first))
-        await asyncio.sleep(0.5)
+        if first == lane:
+            await wait_until(partial(is_on_lane, engine, meeting_id, other))
+        else:
+            started = "select 1 from lanes where id = :lane and epoch > 0"
+            await wait_until(lambda: bool(query_rows(engine, started, lane=first)))
         stack.enter_context(running_lane(postgres_url, redis_url, "batch-1" if first == "batch-2" else "batch-2"))
         await wait_until(ended_without_pending(engine, meeting_id), 120)
     assert (query_rows(engine, SENTENCES, id=meeting_id), query_rows(engine, CAPTIONS, id=meeting_id)) == expected
@@ -212,6 +216,9 @@ async def test_a_meeting_is_released_after_its_calls_are_answered_so_captions_st
     meeting_id = await open_lane_meeting(meetings, aengine)
     [(lane,)] = query_rows(engine, "select lane_id from meetings where id = :id", id=meeting_id)
     other = "batch-2" if lane == "batch-1" else "batch-1"
+    neighbour = await open_lane_meeting(meetings, aengine)
+    while not is_on_lane(engine, neighbour, lane):
+        neighbour = await open_lane_meeting(meetings, aengine)
     await append_events(
         meetings,
         meeting_id,
@@ -221,8 +228,11 @@ async def test_a_meeting_is_released_after_its_calls_are_answered_so_captions_st
         await wait_until(lambda: bool(loops))
         await meetings.move("default", meeting_id, other)
         await append_events(meetings, meeting_id, [chunk_event(3, "c", "A", "The second.", 31, 32, 32), end_event(99)])
-        await asyncio.sleep(1)
-        assert query_rows(engine, "select lane_id from meetings where id = :id", id=meeting_id) == [(lane,)]
+        # The lane processes the move before a later entry of another meeting.
+        await append_events(meetings, neighbour, [chunk_event(1, "a", "A", "The first.", 0, 1, 1), end_event(9)])
+        stored = "select 1 from sentences where meeting_id = :id"
+        await wait_until(lambda: bool(query_rows(engine, stored, id=neighbour)))
+        assert is_on_lane(engine, meeting_id, lane)
         may_answer.set()
         await wait_until(ended_without_pending(engine, meeting_id))
     captions = query_rows(

@@ -19,6 +19,8 @@ from tests.harness.lane.threaded_lane import open_lane_meeting, query_rows, runn
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
+PAUSES_S = (14, 40, 130)
+"""Pauses of the meetings, in seconds."""
 SHOWN_S = 8.0
 """Maximum delay of a caption. On an idle machine it is 0.4 s; the error that this guards against made it 2 s, or 12 s and more."""
 
@@ -43,9 +45,8 @@ async def caption_delay_s(meetings: MeetingService, engine: Engine, meeting_id: 
     return float("inf")
 
 
-@pytest.mark.parametrize("pauses", [(0, 3), pytest.param((14, 40, 130), marks=pytest.mark.slow)], ids=["short", "long"])
+@pytest.mark.slow
 async def test_a_sentence_after_a_pause_is_captioned_promptly(
-    pauses: tuple[int, ...],
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: Any,
@@ -54,7 +55,7 @@ async def test_a_sentence_after_a_pause_is_captioned_promptly(
 ) -> None:
     meetings = MeetingService(aengine, LogWriter(redis_async))
 
-    opened = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in pauses]
+    opened = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in PAUSES_S]
 
     async def wait_after(pause: int, meeting_id: UUID) -> float:
         await caption_delay_s(meetings, engine, meeting_id, 1, 0.0)
@@ -62,6 +63,6 @@ async def test_a_sentence_after_a_pause_is_captioned_promptly(
         return await caption_delay_s(meetings, engine, meeting_id, 2, pause + 1.0)
 
     with running_lane(postgres_url, redis_url, "live-1", kind="live"):
-        waits = await asyncio.gather(*map(wait_after, pauses, opened))
-    print({pause: round(wait, 2) for pause, wait in zip(pauses, waits, strict=True)})
+        waits = await asyncio.gather(*map(wait_after, PAUSES_S, opened))
+    print({pause: round(wait, 2) for pause, wait in zip(PAUSES_S, waits, strict=True)})
     assert max(waits) < SHOWN_S

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -48,7 +47,7 @@ async def test_a_meeting_with_an_unreadable_state_fails_alone_and_its_state_is_k
         await wait_until(ended_without_pending(engine, readable))
         failed = "select status, end_reason, state from meetings where id = :id"
         await wait_until(lambda: query_rows(engine, failed, id=unreadable)[0][0] == "failed")
-        await asyncio.sleep(0.3)
+        await wait_until(lambda: len(query_rows(engine, "select 1 from dead_letters")) == 2)
         answers = await meetings.append(
             "default", unreadable, [chunk_event(3, "b", "Ann", "Is anybody there?", 4, 5, 5)]
         )

@@ -242,7 +242,8 @@ async def test_requests_are_answered_concurrently(subject: EngineCase) -> None:
 
 async def test_cancelling_stops_the_generation(subject: EngineCase) -> None:
     task = asyncio.create_task(collect(subject.engine.generate(subject.endless_question)))
-    await asyncio.sleep(0.1)
+    while subject.in_flight() == 0:
+        await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

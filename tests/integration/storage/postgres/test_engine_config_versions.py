@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from sqlalchemy import Engine, text
 
 from operators.engine_config import EnginesConfig, FirefoxConfig
@@ -154,13 +155,15 @@ def test_a_version_that_can_not_be_read_leaves_the_last_one_in_force(
 ) -> None:
     request_config(engine, ONE)
     wait_for_version(following, 1)
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into model_configs (version, config, origin) values (2, '{\"from\": \"the future\"}', 'request')"
-            )
-        )
-    time.sleep(0.6)
+    unreadable = (
+        "insert into model_configs (version, config, origin) values (2, '{\"from\": \"the future\"}', 'request')"
+    )
+    with structlog.testing.capture_logs() as logs:
+        with engine.begin() as connection:
+            connection.execute(text(unreadable))
+        while not logs:
+            time.sleep(0.02)
+    assert logs[0]["event"] == "the models' configuration can't be read"
     assert following.current is not None
     assert following.current.version == 1
     put_again = text("delete from model_configs where version = 2")

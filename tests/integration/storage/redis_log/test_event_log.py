@@ -333,7 +333,8 @@ async def test_the_reader_of_a_lane(log: LogWriter, redis_sync: redis.Redis) -> 
     assert [log_id for log_id, _ in reader.read(previous_stream_id(ids[0]), 1)] == ids[:1]
     assert reader.read(ids[-1], 10) == reader.read(ids[-1], 10, 1) == []
     waiting = asyncio.create_task(asyncio.to_thread(reader.read, ids[-1], 10, 10_000))
-    await asyncio.sleep(0.05)
+    while redis_sync.info("clients")["blocked_clients"] == 0:
+        await asyncio.sleep(0.01)
     await log.append(meeting_id, [chunk_event("more", at=T0)])
     assert len(await waiting) == 1
     assert reader.trim(ids[3]) == 3

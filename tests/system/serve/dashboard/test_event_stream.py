@@ -101,7 +101,8 @@ async def test_no_event_is_missing_or_repeated_after_an_outage(
     # 2. Afterwards: live again by itself, with all missed events.
     await network.restore()
     await reader.wait_for("document.querySelector('.connection').dataset.state === 'live'")
-    await asyncio.sleep(2)
+    while len(await reader.transcript_rows()) <= before:
+        await asyncio.sleep(0.1)
     over.set()
     await talking
     await reader.wait_for_text("all received")
