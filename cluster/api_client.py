@@ -171,11 +171,11 @@ class ApiClient:
 
     async def models(self) -> dict[str, Any]:
         """Return the current engine configuration, and the state of its engines."""
-        return await self._request_json("GET", "/api/models")
+        return await self._request_json("GET", "/api/engine-config")
 
     async def model_versions(self, limit: int) -> dict[str, Any]:
         """Return the newest `versions` of the configuration, and the numbers of those that the server finds `unreadable`."""
-        return await self._request_json("GET", "/api/models/versions", params={"limit": limit})
+        return await self._request_json("GET", "/api/engine-config/versions", params={"limit": limit})
 
     async def change_models(self, config: dict[str, Any], note: str, expected_version: int | None) -> dict[str, Any]:
         """Activate an engine configuration.
@@ -186,12 +186,12 @@ class ApiClient:
             expected_version: the request fails unless this is the current version; None skips the check.
         """
         return await self._request_json(
-            "PUT", "/api/models", {"config": config, "note": note, "expected_version": expected_version}
+            "PUT", "/api/engine-config", {"config": config, "note": note, "expected_version": expected_version}
         )
 
     async def roll_back_models(self, version: int | None) -> dict[str, Any]:
         """Activate an older version again, by default the previous one."""
-        return await self._request_json("POST", "/api/models/rollback", {"version": version})
+        return await self._request_json("POST", "/api/engine-config/rollback", {"version": version})
 
     async def sources(self) -> dict[str, Any]:
         """Return the configured `sources`, and the names of all `known` ones."""

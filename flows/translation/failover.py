@@ -77,7 +77,7 @@ class EngineFailover:
         """
         names = self._names()
         if names is None:
-            raise UnavailableError("the models' configuration is not known yet")
+            raise UnavailableError("the engine configuration is not known yet")
         if not names:
             return await translation_is_off(request)
         *preferred, last = names

@@ -75,7 +75,7 @@ export class MeetingInfo {
   async #fetchProblems() {
     this.#problemsCheckedAt = performance.now();
     try {
-      const { engines } = await getJson("/api/models");
+      const { engines } = await getJson("/api/engine-config");
       const failing = engines.filter(({ role, problem }) => role === "translation" && problem);
       this.#problems = failing.map(({ description, problem }) => `${description}: ${problem}`).join("; ");
     } catch {

@@ -1,4 +1,4 @@
-"""Routes for the models' configuration: the one in force, its versions, and the status of each engine."""
+"""Routes for the engine configuration: the one in force, its versions, and the status of each engine."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from storage.postgres.engine_config_versions import (
     save_config,
 )
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["engine configuration"])
 log = structlog.get_logger(__name__)
 
 STATUS_TIMEOUT_S = 5.0
 """Seconds for Serve's controller to return the applications' statuses."""
-UNREADABLE_MESSAGE = "this release can't read the models' configuration in force"
+UNREADABLE_MESSAGE = "this release can't read the engine configuration in force"
 
 Note = Annotated[str, Field(max_length=500), AfterValidator(require_storable)]
 
@@ -104,13 +104,13 @@ class RollbackRequest(StrictModel):
     version: int | None = None
 
 
-@router.get("/api/models", responses=problem_responses(404))
+@router.get("/api/engine-config", responses=problem_responses(404))
 async def get_engine_config(services: ServicesDep) -> EngineConfigVersion:
     """Get the configuration in force, with the status of its engines."""
     return await _with_engine_status(await _current_version(services), services)
 
 
-@router.get("/api/models/versions")
+@router.get("/api/engine-config/versions")
 async def list_engine_config_versions(
     services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 20
 ) -> EngineConfigVersions:
@@ -120,7 +120,7 @@ async def list_engine_config_versions(
     return EngineConfigVersions(versions=[_to_response(version) for version in readable], unreadable=unreadable)
 
 
-@router.put("/api/models", responses=problem_responses(404, 409))
+@router.put("/api/engine-config", responses=problem_responses(404, 409))
 async def update_engine_config(new: EngineConfigRequest, services: ServicesDep) -> EngineConfigVersion:
     """Put a configuration in force. Every lane and every remote engine applies it within a second."""
     async with services.database.begin() as conn:
@@ -134,7 +134,7 @@ async def update_engine_config(new: EngineConfigRequest, services: ServicesDep) 
     return await _with_engine_status(version, services)
 
 
-@router.post("/api/models/rollback", responses=problem_responses(404))
+@router.post("/api/engine-config/rollback", responses=problem_responses(404))
 async def roll_back_engine_config(back: RollbackRequest, services: ServicesDep) -> EngineConfigVersion:
     """Put an older version in force again, as a new version."""
     async with services.database.begin() as conn:

@@ -189,7 +189,7 @@ def _describe_engines(connection: Connection) -> dict[str, str]:
         version = read_current_config(connection)
     except InvalidInputError as error:
         # A newer release wrote it. The meeting must go on without the description.
-        log.warning("the models' configuration can't be read", field=error.field)
+        log.warning("the engine configuration can't be read", field=error.field)
         return {}
     return {} if version is None else {"models": describe_translation(version.config)}
 

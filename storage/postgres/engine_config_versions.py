@@ -27,19 +27,18 @@ STOP_TIMEOUT_S = 2.0
 log = structlog.get_logger(__name__)
 
 
-_CURRENT = text("select * from model_configs order by version desc limit 1")
-_HISTORY = text("select * from model_configs order by version desc limit :limit")
-_LOCK_TABLE = text("lock table model_configs in share row exclusive mode")
+_CURRENT = text("select * from engine_config_versions order by version desc limit 1")
+_HISTORY = text("select * from engine_config_versions order by version desc limit :limit")
+_LOCK_TABLE = text("lock table engine_config_versions in share row exclusive mode")
 _INSERT_VERSION = text(
-    "insert into model_configs (version, config, origin, note)"
+    "insert into engine_config_versions (version, config, origin, note)"
     " values (:version, cast(:config as jsonb), :origin, :note)"
 )
-_LAST_NUMBER = text("select coalesce(max(version), 0) from model_configs")
+_LAST_NUMBER = text("select coalesce(max(version), 0) from engine_config_versions")
 _OPEN_MEETINGS = text("select id from meetings where status = any(:statuses)")
-_BY_NUMBER = text("select * from model_configs where version = :version")
-_LAST_SETTINGS = text("select * from model_configs where origin = 'settings' order by version desc limit 1")
-_SET_PROBLEMS = text("update model_configs set problems = cast(:problems as jsonb) where version = :version")
-_MAX_NUMBER = text("select max(version) from model_configs")
+_BY_NUMBER = text("select * from engine_config_versions where version = :version")
+_LAST_SETTINGS = text("select * from engine_config_versions where origin = 'settings' order by version desc limit 1")
+_SET_PROBLEMS = text("update engine_config_versions set problems = cast(:problems as jsonb) where version = :version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +171,9 @@ def roll_back_config(connection: Connection, version: int | None = None) -> Engi
     if row is None:
         if version is None and current_number:
             raise NotFoundError(
-                f"version {current_number} of the models' configuration is the first: there is none before it"
+                f"version {current_number} of the engine configuration is the first: there is none before it"
             )
-        raise NotFoundError(f"there is no version {number} of the models' configuration")
+        raise NotFoundError(f"there is no version {number} of the engine configuration")
     return save_config(connection, _to_record(row).config, "rollback", f"version {number} again")
 
 
@@ -264,13 +263,13 @@ class EngineConfigWatcher:
             except (SQLAlchemyError, InvalidInputError) as error:
                 # Logged once: the lanes log more about an unreachable database.
                 if not is_failing:
-                    log.warning("the models' configuration can't be read", error=type(error).__name__)
+                    log.warning("the engine configuration can't be read", error=type(error).__name__)
                 is_failing = True
             self._stopping.wait(POLL_S)
 
     def _poll(self) -> None:
         with self._engine.connect() as connection:
-            newest = connection.execute(_MAX_NUMBER).scalar_one()
-            if newest != (self._current.version if self._current else None):
+            newest = connection.execute(_LAST_NUMBER).scalar_one()
+            if newest != (self._current.version if self._current else 0):
                 self._current = read_current_config(connection)
         self._loaded.set()

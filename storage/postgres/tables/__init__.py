@@ -14,19 +14,19 @@ from storage.postgres.tables.source_tables import (
     source_notifications,
     sources,
 )
-from storage.postgres.tables.system_tables import dead_letters, lanes, model_configs, teams
+from storage.postgres.tables.system_tables import dead_letters, engine_config_versions, lanes, teams
 from storage.postgres.tables.webhook_tables import webhook_deliveries, webhook_endpoints
 
 __all__ = [
     "captions",
     "connector_sessions",
     "dead_letters",
+    "engine_config_versions",
     "import_batches",
     "imports",
     "lanes",
     "meetings",
     "metadata",
-    "model_configs",
     "outbox",
     "sentences",
     "source_accounts",

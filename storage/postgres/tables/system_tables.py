@@ -72,8 +72,8 @@ dead_letters = Table(
 )
 
 # Versions of the engine configuration, for all teams: the newest one is in force.
-model_configs = Table(
-    "model_configs",
+engine_config_versions = Table(
+    "engine_config_versions",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("config", JSONB, nullable=False),

@@ -254,7 +254,7 @@ async def test_engine_problem_is_reported_until_it_is_solved(
     question = replace(REQUEST, source_language="en")
 
     async def told() -> tuple[str, str]:
-        [status] = (await served.http.get("/api/models")).json()["engines"]
+        [status] = (await served.http.get("/api/engine-config")).json()["engines"]
         ready = (await served.http.get("/ready")).json()
         assert (status["state"], ready["ready"]) == ("running", True)
         return status["problem"], ready["parts"]["translation"]
@@ -301,7 +301,7 @@ async def test_unresponsive_controller_leaves_statuses_unknown(served: ApiHarnes
     [controller] = count_controllers()
     controller.suspend()
     try:
-        answer = await served.http.get("/api/models")
+        answer = await served.http.get("/api/engine-config")
     finally:
         controller.resume()
     assert answer.status_code == 200

@@ -90,12 +90,14 @@ def hostile_engines(rng: random.Random, meeting: str) -> HostileRequest:
     if rng.random() < 0.5:
         engine = hostile_input.corrupt_fields(rng, engine | {"body": {}}, ["url", "model", "replicas", "cpus", "key"])
     return HostileRequest(
-        "PUT", "/api/models", {"config": {"engines": {"a": engine}}, "note": hostile_input.hostile_text(rng, 600)}
+        "PUT",
+        "/api/engine-config",
+        {"config": {"engines": {"a": engine}}, "note": hostile_input.hostile_text(rng, 600)},
     )
 
 
 def hostile_rollback(rng: random.Random, meeting: str) -> HostileRequest:
-    return HostileRequest("POST", "/api/models/rollback", {"version": hostile_input.hostile_number(rng)})
+    return HostileRequest("POST", "/api/engine-config/rollback", {"version": hostile_input.hostile_number(rng)})
 
 
 def hostile_lanes(rng: random.Random, meeting: str) -> HostileRequest:
@@ -174,7 +176,7 @@ async def test_any_request_is_answered_without_harm_to_other_meetings(stage: Api
     print(dict(sorted(outcomes.items())))
     for path in (
         "/api/meetings?limit=200",
-        "/api/models/versions?limit=200",
+        "/api/engine-config/versions?limit=200",
         f"/api/meetings/{bad}",
         "/api/dead-letters",
     ):

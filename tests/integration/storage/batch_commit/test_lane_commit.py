@@ -95,7 +95,7 @@ async def test_live_events_name_the_engines_at_the_start_and_after_a_change(stag
 async def test_a_configuration_of_a_newer_release_stops_no_meeting(stage: ApiHarness) -> None:
     with stage.engine.begin() as connection:
         connection.exec_driver_sql(
-            "insert into model_configs (version, config, origin, note)"
+            "insert into engine_config_versions (version, config, origin, note)"
             """ values (1, '{"engines": {"x": {"kind": "newer"}}}', 'request', '')"""
         )
     assert CommittingLane(stage, await stage.create_meeting()).start_events == [("status", {"status": "live"})]

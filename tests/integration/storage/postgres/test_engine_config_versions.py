@@ -84,7 +84,9 @@ def test_a_version_that_this_release_can_not_read_is_replaced(engine: Engine) ->
     def unreadable(version: int) -> None:
         with engine.begin() as connection:
             connection.execute(
-                text("insert into model_configs (version, config, origin) values (:version, :config, 'request')"),
+                text(
+                    "insert into engine_config_versions (version, config, origin) values (:version, :config, 'request')"
+                ),
                 {"version": version, "config": '{"engines": {"a": {"kind": "of_tomorrow"}}}'},
             )
 
@@ -155,18 +157,16 @@ def test_a_version_that_can_not_be_read_leaves_the_last_one_in_force(
 ) -> None:
     request_config(engine, ONE)
     wait_for_version(following, 1)
-    unreadable = (
-        "insert into model_configs (version, config, origin) values (2, '{\"from\": \"the future\"}', 'request')"
-    )
+    unreadable = "insert into engine_config_versions (version, config, origin) values (2, '{\"from\": \"the future\"}', 'request')"
     with structlog.testing.capture_logs() as logs:
         with engine.begin() as connection:
             connection.execute(text(unreadable))
         while not logs:
             time.sleep(0.02)
-    assert logs[0]["event"] == "the models' configuration can't be read"
+    assert logs[0]["event"] == "the engine configuration can't be read"
     assert following.current is not None
     assert following.current.version == 1
-    put_again = text("delete from model_configs where version = 2")
+    put_again = text("delete from engine_config_versions where version = 2")
     with engine.begin() as connection:
         connection.execute(put_again)
     request_config(engine, TWO)

@@ -40,7 +40,7 @@ def server_engine(url: str) -> dict[str, Any]:
 
 def put_config(up: ParleyUp, engines: dict[str, Any], *translation: str) -> dict[str, Any]:
     body = {"config": {"engines": engines, "translation": translation}}
-    answer = httpx.put(f"{up.url}/api/models", json=body, timeout=30)
+    answer = httpx.put(f"{up.url}/api/engine-config", json=body, timeout=30)
     assert answer.is_success, answer.text
     return answer.json()
 
@@ -75,7 +75,7 @@ def wait_for_caption_by(up: ParleyUp, n: list[int], engine: str) -> dict[str, An
 def wait_for_engine_state(up: ParleyUp, state: str) -> None:
     """Wait for the state of the preferred engine."""
     deadline = time.monotonic() + 280
-    while (found := up.get("/api/models")["engines"][0])["state"] != state:
+    while (found := up.get("/api/engine-config")["engines"][0])["state"] != state:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
 
@@ -189,12 +189,12 @@ def test_an_invalid_configuration_is_rejected_with_its_field(
 ) -> None:
     file = tmp_path / "models.json"
     file.write_text(content)
-    version = up.get("/api/models")["version"]
+    version = up.get("/api/engine-config")["version"]
     for more in ([], ["--check"]):
         done = run_config_command(up, "set", file, *more)
         assert done.returncode == 1
         assert words in " ".join(done.stderr.split())
-    assert up.get("/api/models")["version"] == version
+    assert up.get("/api/engine-config")["version"] == version
 
 
 def test_a_change_of_another_version_is_rejected(up: ParleyUp, tmp_path: Path) -> None:
