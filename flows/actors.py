@@ -136,10 +136,10 @@ class MaintenanceActor:
         """Run the jobs until stopped. A job is retried if a store does not respond."""
         engine, connection = sync_engine(self._postgres_url), sync_redis(self._redis_url)
         async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
-        measures = ProcessMetrics("maintenance")
-        traces = open_traces(measures)
+        metrics = ProcessMetrics("maintenance")
+        traces = open_traces(metrics)
         models = EngineConfigWatcher(self._postgres_url)
-        translate = with_telemetry(EngineFailover(configured_applications(models)).translate, measures, traces)
+        translate = with_telemetry(EngineFailover(configured_applications(models)).translate, metrics, traces)
         relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, translate)
         log_writer = LogWriter(async_kv)
         meetings = MeetingService(async_db, log_writer)
@@ -147,7 +147,7 @@ class MaintenanceActor:
         importer = TranscriptImporter(async_db, async_kv, meetings)
 
         webhook_client = WebhookClient(private_allowed=self._webhooks.private_allowed)
-        webhooks = WebhookDelivery(async_db, SecretCipher(self._webhooks.encryption_key), webhook_client, measures)
+        webhooks = WebhookDelivery(async_db, SecretCipher(self._webhooks.encryption_key), webhook_client, metrics)
 
         async def publish_outbox() -> int:
             return await asyncio.to_thread(relay.run_once)
@@ -175,7 +175,7 @@ class MaintenanceActor:
             return 0
 
         try:
-            with publish_metrics(measures, self._redis_url):
+            with publish_metrics(metrics, self._redis_url):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._run_periodically(publish_outbox, POLL_S))
                     group.create_task(self._run_periodically(backfill.run_once, POLL_S))

@@ -201,14 +201,14 @@ class Backfill:
         return self._commit([[replace(attempt, translation=translation, dead=dead)]])
 
 
-def with_telemetry(translate: Translate, measures: ProcessMetrics, traces: SentenceTraces) -> Translate:
+def with_telemetry(translate: Translate, metrics: ProcessMetrics, traces: SentenceTraces) -> Translate:
     """Wrap a translation call so that it records the backfill's metric and trace span."""
 
     async def translate_with_telemetry(request: TranslationRequest) -> Translation:
         started_at = time.time()
         translation = await translate(request)
         ended_at = time.time()
-        measures.observe("backfill", ended_at - started_at)
+        metrics.observe("backfill", ended_at - started_at)
         traces.add_span(
             "backfill",
             request.meeting_id,

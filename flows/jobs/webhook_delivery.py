@@ -85,7 +85,7 @@ class WebhookDelivery:
         engine: the database.
         cipher: decrypts the endpoints' secrets.
         client: sends the requests. The caller closes it.
-        measures: the process's metrics.
+        metrics: the process's metrics.
         now: returns the current time, in UTC.
     """
 
@@ -94,10 +94,10 @@ class WebhookDelivery:
         engine: AsyncEngine,
         cipher: SecretCipher,
         client: WebhookClient,
-        measures: ProcessMetrics,
+        metrics: ProcessMetrics,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        self._engine, self._cipher, self._client, self._measures, self._now = engine, cipher, client, measures, now
+        self._engine, self._cipher, self._client, self._metrics, self._now = engine, cipher, client, metrics, now
         self._turns: dict[Queue, asyncio.Task[None]] = {}
         self._turn_ended = asyncio.Event()
         self._paused_until: dict[UUID, datetime] = {}
@@ -189,11 +189,11 @@ class WebhookDelivery:
         async with self._engine.begin() as conn:
             if code is not None and 200 <= code < 300:
                 await accept_delivery(conn, delivery, now, code)
-                self._measures.count_webhook("accepted")
+                self._metrics.count_webhook("accepted")
                 return True
             if code == GONE:
                 await refuse_deliveries(conn, delivery, now, GONE, "the receiver answered 410 Gone")
-                self._measures.count_webhook("disabled")
+                self._metrics.count_webhook("disabled")
                 log.warning("webhook disabled", webhook=str(delivery.endpoint_id), code=GONE)
                 return False
             retry_after_s = None if answer.retry_after is None else parse_retry_after(answer.retry_after, now)
@@ -207,14 +207,14 @@ class WebhookDelivery:
             reason = answer.failure or _describe_status(code or 0)
             if due_at is None:
                 await give_up_delivery(conn, delivery, now, code, reason)
-                self._measures.count_webhook("failed")
+                self._metrics.count_webhook("failed")
                 log.warning("webhook delivery given up", webhook=str(delivery.endpoint_id), code=code)
                 return True
             await retry_delivery(conn, delivery, due_at, code, reason)
         if retry_after_s:
             # The receiver is overloaded, so the endpoint's other queues wait as well.
             self._paused_until[delivery.endpoint_id] = now + timedelta(seconds=retry_after_s)
-        self._measures.count_webhook("retried")
+        self._metrics.count_webhook("retried")
         return False
 
     async def _attempt(self, delivery: TakenDelivery, at: datetime) -> Answer:
@@ -225,7 +225,7 @@ class WebhookDelivery:
         headers = signature_headers(secrets, delivery.event_id, at, delivery.body)
         began_at = time.perf_counter()
         answer = await self._client.post(delivery.url, headers, delivery.body)
-        self._measures.observe("webhook", time.perf_counter() - began_at)
+        self._metrics.observe("webhook", time.perf_counter() - began_at)
         return answer
 
     async def _clean_up(self) -> None:

@@ -69,11 +69,11 @@ class DraftCalls:
     """The drafts of a lane. All methods run in the dataflow's thread.
 
     Args:
-        measures: counts the outcome of each draft.
+        metrics: counts the outcome of each draft.
     """
 
-    def __init__(self, measures: ProcessMetrics) -> None:
-        self._measures = measures
+    def __init__(self, metrics: ProcessMetrics) -> None:
+        self._metrics = metrics
         self._started_at = (0, 0)
         self._last_requests: dict[tuple[str, str], LastDraftRequest] = {}
         self._published: dict[tuple[str, str], _PublishedInterim] = {}
@@ -96,7 +96,7 @@ class DraftCalls:
             last_request = self._last_requests.get((draft.request.meeting_id, draft.speaker_key), LastDraftRequest())
             if last_request.base != draft.base:
                 return "stale"
-            with self._measures.measure("draft"):
+            with self._metrics.measure("draft"):
                 return await translate(draft.request)
 
         return CallExecutor(translate_draft, draft_policy(in_flight))
@@ -173,7 +173,7 @@ class DraftCalls:
         for result in draft_results:
             key = result.request.request.meeting_id, result.request.speaker_key
             outcome = self._take_reply(self._published.get(key), result)
-            self._measures.count_draft(outcome)
+            self._metrics.count_draft(outcome)
             if outcome == "published":
                 changed[key] = self._published[key].with_drafts()
         return changed

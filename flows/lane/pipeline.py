@@ -109,7 +109,7 @@ def build_dataflow(
         "log", flow, LaneSource(reader, telemetry, caption_calls.must_block, stopping)
     )
     for stage in STEPS:
-        envelopes = run_step(stage, envelopes, telemetry.measures)
+        envelopes = run_step(stage, envelopes, telemetry.metrics)
     requests = op.flat_map_batch(
         "requests", envelopes, lambda batch: _keyed_requests(batch, restore_history, caption_calls.policy)
     )

@@ -75,12 +75,12 @@ class Lane:
         options = self._options
         engine = sync_engine(options.postgres_url)
         connection = sync_redis(options.redis_url)
-        measures = ProcessMetrics(f"lane/{options.lane_id}")
-        traces = open_traces(measures)
-        telemetry = LaneTelemetry(options.lane_id, measures, traces)
+        metrics = ProcessMetrics(f"lane/{options.lane_id}")
+        traces = open_traces(metrics)
+        telemetry = LaneTelemetry(options.lane_id, metrics, traces)
         memory = TranslationMemory(self._translate)
         caption_calls = CallExecutor(memory, call_policy(options), telemetry.on_call_timing)
-        drafts = DraftCalls(measures)
+        drafts = DraftCalls(metrics)
         draft_calls = drafts.executor(memory, caption_calls, options.in_flight) if options.kind == "live" else None
         try:
             with engine.begin() as transaction:
@@ -98,7 +98,7 @@ class Lane:
             heartbeat.start()
             telemetry.progressed()
             self._telemetry = telemetry
-            with publish_metrics(measures, options.redis_url):
+            with publish_metrics(metrics, options.redis_url):
                 run_main(
                     build_dataflow(
                         reader,

@@ -84,12 +84,12 @@ def _adapter(state: type[S]) -> TypeAdapter[S]:
 
 
 class _StepLogic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
-    def __init__(self, stage: StatefulStep[S], measures: ProcessMetrics) -> None:
-        self._operator, self._measures = stage, measures
+    def __init__(self, stage: StatefulStep[S], metrics: ProcessMetrics) -> None:
+        self._operator, self._metrics = stage, metrics
         self._state = self._initial = stage.initial()
 
     def on_batch(self, values: list[Envelope]) -> tuple[Iterable[Envelope], bool]:
-        with self._measures.measure(self._operator.name, steps=len(values)):
+        with self._metrics.measure(self._operator.name, steps=len(values)):
             return self._steps(values)
 
     def _steps(self, values: list[Envelope]) -> tuple[list[Envelope], bool]:
@@ -166,15 +166,15 @@ def entry_fields(item: Entry | Tick) -> dict[str, str]:
     return {**fields, "first": str(item.first_ordinal)} if item.first_ordinal else fields
 
 
-def run_step(stage: StatefulStep[S], up: KeyedStream[Envelope], measures: ProcessMetrics) -> KeyedStream[Envelope]:
+def run_step(stage: StatefulStep[S], up: KeyedStream[Envelope], metrics: ProcessMetrics) -> KeyedStream[Envelope]:
     """Add a step to the dataflow.
 
     Args:
         stage: the step.
         up: envelopes keyed by meeting.
-        measures: records how long the step takes.
+        metrics: records how long the step takes.
 
     Returns:
         The envelopes, in order, with the operator's state and result.
     """
-    return op.stateful_batch(stage.name, up, lambda _: _StepLogic(stage, measures))
+    return op.stateful_batch(stage.name, up, lambda _: _StepLogic(stage, metrics))

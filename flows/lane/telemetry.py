@@ -26,17 +26,17 @@ class LaneTelemetry:
 
     Args:
         lane_id: the lane.
-        measures: the metrics of its process.
+        metrics: the metrics of its process.
         traces: the traces of its process.
 
     Attributes:
-        measures: the metrics of its process.
+        metrics: the metrics of its process.
         progressed_at: when the dataflow last requested items (seconds, by the monotonic clock).
     """
 
-    def __init__(self, lane_id: str, measures: ProcessMetrics, traces: SentenceTraces) -> None:
+    def __init__(self, lane_id: str, metrics: ProcessMetrics, traces: SentenceTraces) -> None:
         self._lane_id = lane_id
-        self.measures = measures
+        self.metrics = metrics
         self.progressed_at = time.monotonic()
         self._traces = traces
         self._accepted: dict[str, float] = {}
@@ -56,7 +56,7 @@ class LaneTelemetry:
         if isinstance(item, Entry):
             # Log ids begin with Redis' time, whatever clock the meeting has.
             accepted = int(envelope.log_id.partition("-")[0]) / 1000
-            self.measures.observe("log", now - accepted)
+            self.metrics.observe("log", now - accepted)
             if isinstance(item.payload, MeetingEnded | MeetingMoved):
                 self._accepted.pop(meeting_id, None)
             else:
@@ -69,7 +69,7 @@ class LaneTelemetry:
     def on_call_timing(self, request: TranslationRequest, stage: Literal["queue", "call"], seconds: float) -> None:
         """Record how long a request waited in the queue, or how long its call took (seconds)."""
         now = time.time()
-        self.measures.observe(stage, seconds)
+        self.metrics.observe(stage, seconds)
         self._traces.add_span(
             stage,
             request.meeting_id,
@@ -85,7 +85,7 @@ class LaneTelemetry:
         self, batch: Iterable[Envelope | CallResult[TranslationRequest, Translation]], began: float, ended: float
     ) -> None:
         """Record a committed batch, whose transaction `began` and `ended` at these times (seconds since the epoch)."""
-        self.measures.observe("commit", ended - began)
+        self.metrics.observe("commit", ended - began)
         for result in batch:
             if isinstance(result, CallResult):
                 self._on_call_result(result, began, ended)
@@ -102,7 +102,7 @@ class LaneTelemetry:
             # A restarted lane has forgotten the sentence. So a first emission is recognised by its stream time as well.
             is_first = update is not None and sentence.first_emitted == (update.at - update.began_at) / 1000
             if known is None and is_first:
-                self.measures.observe("sentence", ended - envelope.accepted_at)
+                self.metrics.observe("sentence", ended - envelope.accepted_at)
                 self._traces.add_span(ROOT_SPAN, meeting_id, sentence.id, envelope.accepted_at, ended, **labels)
             self._traces.add_span("log", meeting_id, sentence.id, envelope.accepted_at, envelope.read_at, **labels)
             self._traces.add_span("operators", meeting_id, sentence.id, envelope.read_at, began, **labels)
@@ -112,10 +112,10 @@ class LaneTelemetry:
         self, call_result: CallResult[TranslationRequest, Translation], began: float, ended: float
     ) -> None:
         request, translation = call_result.request, call_result.result
-        self.measures.count_call(_outcome_label(call_result), call_result.attempts)
+        self.metrics.count_call(_outcome_label(call_result), call_result.attempts)
         revision, committed = self._committed.get((request.meeting_id, request.sentence_id), (0, 0.0))
         if translation is not None and revision == request.revision:
-            self.measures.observe("caption", ended - committed)
+            self.metrics.observe("caption", ended - committed)
         self._traces.add_span(
             "commit",
             request.meeting_id,

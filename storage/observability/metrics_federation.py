@@ -70,7 +70,7 @@ class MetricsSnapshot:
 _SNAPSHOT_ADAPTER = TypeAdapter(MetricsSnapshot)
 
 
-def _dump_snapshot(measures: ProcessMetrics, since: float) -> bytes:
+def _dump_snapshot(metrics: ProcessMetrics, since: float) -> bytes:
     families = tuple(
         MetricFamily(
             metric.name,
@@ -79,17 +79,17 @@ def _dump_snapshot(measures: ProcessMetrics, since: float) -> bytes:
             # The creation time of each series adds nothing: it is the start of the process.
             tuple((s.name, s.labels, s.value) for s in metric.samples if not s.name.endswith("_created")),
         )
-        for metric in measures.collect()
+        for metric in metrics.collect()
     )
-    return _SNAPSHOT_ADAPTER.dump_json(MetricsSnapshot(measures.process, since, families))
+    return _SNAPSHOT_ADAPTER.dump_json(MetricsSnapshot(metrics.process, since, families))
 
 
 class _SnapshotPublisher:
-    def __init__(self, measures: ProcessMetrics, redis_url: str) -> None:
-        self._measures = measures
+    def __init__(self, metrics: ProcessMetrics, redis_url: str) -> None:
+        self._metrics = metrics
         self._redis_url = redis_url
         # A replaced process may live on for a moment, and must not overwrite its successor's snapshot.
-        self._name = f"{measures.process}/{uuid4().hex[:8]}"
+        self._name = f"{metrics.process}/{uuid4().hex[:8]}"
         self._started_at = time.time()
         self._last_snapshot = b""
         self._renewed_at = 0.0
@@ -103,14 +103,14 @@ class _SnapshotPublisher:
                 try:
                     self._publish(connection)
                 except (redis.RedisError, OSError):
-                    self._measures.count_unpublished()
+                    self._metrics.count_unpublished()
                 if is_last:
                     return
 
     def _publish(self, connection: redis.Redis) -> None:
         # A wall clock that is set back must not delay the renewal: the snapshot would expire in Redis.
         now, monotonic_now = time.time(), time.monotonic()
-        snapshot = _dump_snapshot(self._measures, self._started_at)
+        snapshot = _dump_snapshot(self._metrics, self._started_at)
         if snapshot == self._last_snapshot and monotonic_now - self._renewed_at < RENEW_INTERVAL_S:
             return
         pipe = connection.pipeline(transaction=False)
@@ -122,15 +122,15 @@ class _SnapshotPublisher:
 
 
 @contextmanager
-def publish_metrics(measures: ProcessMetrics, redis_url: str) -> Generator[None]:
+def publish_metrics(metrics: ProcessMetrics, redis_url: str) -> Generator[None]:
     """Publish metrics while the block runs, from a separate thread and connection.
 
     Args:
-        measures: the metrics of this process.
+        metrics: the metrics of this process.
         redis_url: `redis://:password@host:port/0`.
     """
-    publisher = _SnapshotPublisher(measures, redis_url)
-    thread = threading.Thread(target=publisher.run, name="measures", daemon=True)
+    publisher = _SnapshotPublisher(metrics, redis_url)
+    thread = threading.Thread(target=publisher.run, name="metrics", daemon=True)
     thread.start()
     try:
         yield

@@ -27,13 +27,13 @@ class OtlpTraces:
     """Sends traces to the endpoint that the environment names. Implements `storage.observability.tracing.SentenceTraces`.
 
     Args:
-        measures: the metrics of this process.
+        metrics: the metrics of this process.
         ratio: the share of sentences to trace, from 0 to 1.
     """
 
-    def __init__(self, measures: ProcessMetrics, ratio: float) -> None:
-        resource = Resource({"service.name": "parley", "service.instance.id": measures.process})
-        self._measures = measures
+    def __init__(self, metrics: ProcessMetrics, ratio: float) -> None:
+        resource = Resource({"service.name": "parley", "service.instance.id": metrics.process})
+        self._metrics = metrics
         self._id_generator = _SentenceIdGenerator()
         self._provider = TracerProvider(
             sampler=TraceIdRatioBased(ratio),
@@ -41,7 +41,7 @@ class OtlpTraces:
             id_generator=self._id_generator,
             shutdown_on_exit=False,
         )
-        self._provider.add_span_processor(BatchSpanProcessor(_CountingExporter(OTLPSpanExporter(), measures)))
+        self._provider.add_span_processor(BatchSpanProcessor(_CountingExporter(OTLPSpanExporter(), metrics)))
         self._tracer = self._provider.get_tracer("parley")
 
     def add_span(
@@ -65,7 +65,7 @@ class OtlpTraces:
             start_time=_to_nanoseconds(started_at),
         )
         if span.is_recording():
-            self._measures.count_spans("made", 1)
+            self._metrics.count_spans("made", 1)
         span.end(_to_nanoseconds(max(started_at, ended_at)))
 
     def close(self) -> None:
@@ -76,14 +76,14 @@ class OtlpTraces:
 
 
 class _CountingExporter(SpanExporter):
-    def __init__(self, exporter: OTLPSpanExporter, measures: ProcessMetrics) -> None:
+    def __init__(self, exporter: OTLPSpanExporter, metrics: ProcessMetrics) -> None:
         self._exporter = exporter
-        self._measures = measures
+        self._metrics = metrics
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
-            self._measures.count_spans("sent", len(spans))
+            self._metrics.count_spans("sent", len(spans))
         return result
 
     def shutdown(self) -> None:

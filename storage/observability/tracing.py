@@ -50,18 +50,18 @@ class _DisabledTraces:
         pass
 
 
-def open_traces(measures: ProcessMetrics) -> SentenceTraces:
+def open_traces(metrics: ProcessMetrics) -> SentenceTraces:
     """Make the receiver of spans: the endpoint that the environment names, or nothing.
 
     Args:
-        measures: the metrics of this process, which count its spans and name the process.
+        metrics: the metrics of this process, which count its spans and name the process.
     """
     if not any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
         return _DisabledTraces()
     # A late import, because processes without traces don't need OpenTelemetry.
     from storage.observability.otlp_exporter import OtlpTraces
 
-    return OtlpTraces(measures, _sampling_ratio())
+    return OtlpTraces(metrics, _sampling_ratio())
 
 
 def _sampling_ratio() -> float:

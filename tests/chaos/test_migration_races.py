@@ -58,10 +58,10 @@ class SteppedLane:
         with engine.begin() as transaction:
             epoch = claim_lane(transaction, lane_id, os.getpid(), "here")
         self.reader = LaneReader(LaneStream(connection, lane_id), engine, lane_id, epoch, STEPS)
-        measures = ProcessMetrics(f"lane/{lane_id}")
-        telemetry = LaneTelemetry(lane_id, measures, open_traces(measures))
+        metrics = ProcessMetrics(f"lane/{lane_id}")
+        telemetry = LaneTelemetry(lane_id, metrics, open_traces(metrics))
         self.committer = Committer(
-            engine, connection, lane_id, epoch, STEPS, 1.0, self.reader, telemetry, DraftCalls(measures)
+            engine, connection, lane_id, epoch, STEPS, 1.0, self.reader, telemetry, DraftCalls(metrics)
         )
         self._folds = MeetingFolds()
         self.uncommitted: list[Envelope] = self._folds.apply(self.reader.restored_states())

@@ -391,8 +391,8 @@ def make_interim(text: str, base: str = "1.0/0") -> dict[tuple[str, str], Interi
     return {("m", "Ann"): Interim("Ann", text, 0.0, base)}
 
 
-def measured_drafts(measures: ProcessMetrics) -> dict[str, float]:
-    (family,) = (family for family in measures.collect() if family.name == "parley_drafts")
+def measured_drafts(metrics: ProcessMetrics) -> dict[str, float]:
+    (family,) = (family for family in metrics.collect() if family.name == "parley_drafts")
     return {s.labels["outcome"]: s.value for s in family.samples if s.name.endswith("_total")}
 
 
@@ -411,22 +411,22 @@ def test_interim_text_keeps_its_drafts_until_the_next_sentence_begins() -> None:
 
 
 def test_a_draft_in_the_batch_that_emits_its_sentence_is_stale() -> None:
-    measures = ProcessMetrics("lane/live-1")
-    drafts = DraftCalls(measures)
+    metrics = ProcessMetrics("lane/live-1")
+    drafts = DraftCalls(metrics)
     drafts.changed_interims(make_interim("a b c"), [make_draft_result("1.0/0", "a b", "um dois")])
     (shown,) = drafts.changed_interims(make_interim(""), [make_draft_result("1.0/0", "a b c", "um dois três")]).values()
     assert (shown.interim.text, shown.drafts) == ("", {})
     assert drafts.changed_interims({}, [make_draft_result("1.0/0", "a b c", "um dois três")]) == {}
-    assert measured_drafts(measures) == {"unchanged": 1, "stale": 2}
+    assert measured_drafts(metrics) == {"unchanged": 1, "stale": 2}
 
 
 def test_a_draft_of_the_previous_sentence_is_stale() -> None:
-    measures = ProcessMetrics("lane/live-1")
-    drafts = DraftCalls(measures)
+    metrics = ProcessMetrics("lane/live-1")
+    drafts = DraftCalls(metrics)
     drafts.changed_interims(make_interim("a b c"), [make_draft_result("1.0/0", "a b", "um dois")])
     drafts.changed_interims(make_interim("d e", "1.0/1"), [make_draft_result("1.0/0", "a b c", "um dois três")])
     assert drafts.changed_interims({}, [make_draft_result("1.0/1", "d", "quatro")]) == {}
-    assert measured_drafts(measures) == {"unchanged": 2, "stale": 1}
+    assert measured_drafts(metrics) == {"unchanged": 2, "stale": 1}
 
 
 def test_drafts_of_restored_interim_text_are_not_requested_again() -> None:
@@ -470,8 +470,8 @@ def test_a_migrated_meeting_gets_no_more_drafts() -> None:
 def test_a_draft_without_a_translation_is_counted_and_not_published(
     answer: Translation | str | None, reason: str | None, how: str
 ) -> None:
-    measures = ProcessMetrics("lane/live-1")
-    drafts = DraftCalls(measures)
+    metrics = ProcessMetrics("lane/live-1")
+    drafts = DraftCalls(metrics)
     drafts.changed_interims(make_interim("a b c"), [])
     assert drafts.changed_interims({}, [make_draft_result("1.0/0", "a b", answer, reason)]) == {}
-    assert measured_drafts(measures) == {how: 1}
+    assert measured_drafts(metrics) == {how: 1}

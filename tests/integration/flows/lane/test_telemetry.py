@@ -166,18 +166,18 @@ async def test_a_sentence_is_one_trace_without_transcript_text(
 
 
 async def test_the_backfill_is_measured_and_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    measures = ProcessMetrics("maintenance")
+    metrics = ProcessMetrics("maintenance")
     request = TranslationRequest("default", "m", "1.0", 3, "pt", "en", SECRET)
     with otlp_collector() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        traces = open_traces(measures)
-        answer = await with_telemetry(translate_to_capitals, measures, traces)(request)
+        traces = open_traces(metrics)
+        answer = await with_telemetry(translate_to_capitals, metrics, traces)(request)
         traces.close()
     assert answer.status is CaptionStatus.TRANSLATED
     (span,) = receiver.spans
     assert (span.name, span.parent) == ("backfill", f"{root_span_id('m', '1.0'):016x}")
     assert span.attributes["parley.status"] == "translated"
-    assert "parley_stage_seconds_count" in {s.name for metric in measures.collect() for s in metric.samples}
+    assert "parley_stage_seconds_count" in {s.name for metric in metrics.collect() for s in metric.samples}
 
 
 async def test_the_maintenance_actor_publishes_its_metrics(

@@ -128,18 +128,18 @@ async def test_snapshots_are_renewed_although_the_clock_is_set_back(
 
 
 async def test_an_unreachable_redis_blocks_nothing_and_is_counted() -> None:
-    measures = ProcessMetrics("lane/live-1")
+    metrics = ProcessMetrics("lane/live-1")
 
     def unpublished() -> float:
         return sum(
             sample.value
-            for metric in measures.collect()
+            for metric in metrics.collect()
             for sample in metric.samples
             if sample.name == "parley_snapshots_unpublished_total"
         )
 
-    with publish_metrics(measures, f"redis://127.0.0.1:{find_free_port()}/0"):
-        measures.observe("commit", 0.1)
+    with publish_metrics(metrics, f"redis://127.0.0.1:{find_free_port()}/0"):
+        metrics.observe("commit", 0.1)
     await wait_until(lambda: unpublished() >= 1)
 
 

@@ -42,18 +42,18 @@ def emit_in_another_process(sentences: int) -> None:
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=dict(os.environ), timeout=240)
 
 
-def count_spans(measures: ProcessMetrics) -> dict[str, float]:
+def count_spans(metrics: ProcessMetrics) -> dict[str, float]:
     return {
         sample.labels["state"]: sample.value
-        for metric in measures.collect()
+        for metric in metrics.collect()
         for sample in metric.samples
         if sample.name == "parley_spans_total"
     }
 
 
 def test_spans_of_two_processes_are_one_trace(receiver: OtlpCollector) -> None:
-    measures = ProcessMetrics("lane/live-1")
-    traces = open_traces(measures)
+    metrics = ProcessMetrics("lane/live-1")
+    traces = open_traces(metrics)
     traces.add_span("commit", "m", "0.0", 100.5, 101.0, lane="live-1", revision=2)
     traces.add_span("sentence", "m", "0.0", 100.0, 101.0, lane="live-1")
     traces.add_span("log", "m", "0.0", 100.0, 100.25)
@@ -75,7 +75,7 @@ def test_spans_of_two_processes_are_one_trace(receiver: OtlpCollector) -> None:
         "parley.lane": "live-1",
         "parley.revision": 2,
     }
-    assert count_spans(measures) == {"made": 3, "sent": 3}
+    assert count_spans(metrics) == {"made": 3, "sent": 3}
 
 
 def test_every_sentence_has_a_separate_trace(receiver: OtlpCollector) -> None:
@@ -88,8 +88,8 @@ def test_every_sentence_has_a_separate_trace(receiver: OtlpCollector) -> None:
 
 def test_all_processes_agree_on_what_is_sampled(receiver: OtlpCollector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RATIO_VARIABLE, "0.5")
-    measures = ProcessMetrics("lane/live-1")
-    traces = open_traces(measures)
+    metrics = ProcessMetrics("lane/live-1")
+    traces = open_traces(metrics)
     for k in range(100):
         traces.add_span("sentence", "m", f"{k}.0", 100.0, 101.0)
         traces.add_span("commit", "m", f"{k}.0", 100.0, 101.0)
@@ -98,7 +98,7 @@ def test_all_processes_agree_on_what_is_sampled(receiver: OtlpCollector, monkeyp
     kept = {name: {s.trace for s in receiver.spans if s.name == name} for name in ("sentence", "commit", "push")}
     assert 20 < len(kept["sentence"]) < 80
     assert kept["sentence"] == kept["commit"] == kept["push"]
-    assert count_spans(measures)["made"] == 2 * len(kept["sentence"])
+    assert count_spans(metrics)["made"] == 2 * len(kept["sentence"])
 
 
 def test_a_clock_that_lags_behind_gives_no_negative_span(receiver: OtlpCollector) -> None:
@@ -111,14 +111,14 @@ def test_a_clock_that_lags_behind_gives_no_negative_span(receiver: OtlpCollector
 def test_an_unresponsive_endpoint_delays_nothing(receiver: OtlpCollector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.observability.otlp_exporter.CLOSE_TIMEOUT_S", 2.0)
     receiver.may_answer.clear()
-    measures = ProcessMetrics("lane/live-1")
-    traces = open_traces(measures)
+    metrics = ProcessMetrics("lane/live-1")
+    traces = open_traces(metrics)
     for k in range(5_000):
         traces.add_span("sentence", "m", f"{k}.0", 1.0, 2.0)
     traces.close()
     assert not receiver.may_answer.is_set()
     assert receiver.spans == []
-    assert count_spans(measures) == {"made": 5_000}
+    assert count_spans(metrics) == {"made": 5_000}
 
 
 @pytest.mark.parametrize("ratio", ["half", "-1", "2", "nan"])
