@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from cluster.fireflies_sim.meeting_script import SCRIPT, Line
+from cluster.fireflies_sim.meeting_script import SCRIPT, ScriptTurn
 from cluster.fireflies_sim.scenario_steps import Broadcast
 from cluster.recordings.reader import Recording
 
@@ -32,7 +32,7 @@ REPEAT_SHARE, CASE_SHARE, CUT_WORD_SHARE, PUNCTUATION_SHARE = 0.1, 0.25, 0.25, 0
 """Shares of the updates that repeat the last one, flip the first letter's case, cut the last word, change its punctuation."""
 
 
-def make_scenario(name: ScenarioName, seed: int, script: Sequence[Line] = SCRIPT) -> tuple[Broadcast, ...]:
+def make_scenario(name: ScenarioName, seed: int, script: Sequence[ScriptTurn] = SCRIPT) -> tuple[Broadcast, ...]:
     """Make the broadcasts of a scripted meeting.
 
     Args:
@@ -53,31 +53,31 @@ def make_scenario(name: ScenarioName, seed: int, script: Sequence[Line] = SCRIPT
             return captured(script, seed)
 
 
-def conversation(script: Sequence[Line] = SCRIPT) -> tuple[Broadcast, ...]:
+def conversation(script: Sequence[ScriptTurn] = SCRIPT) -> tuple[Broadcast, ...]:
     """Broadcast each turn once, at its end."""
     broadcasts: list[Broadcast] = []
     start = 0.0
-    for number, line in enumerate(script, FIRST_CHUNK_ID):
-        end = start + len(line.text.split()) * WORD_S
-        broadcasts.append(_broadcast(end, number, line.text, line.speaker, start, end))
+    for number, turn in enumerate(script, FIRST_CHUNK_ID):
+        end = start + len(turn.text.split()) * WORD_S
+        broadcasts.append(_broadcast(end, number, turn.text, turn.speaker, start, end))
         start = end + TURN_PAUSE_S
     return tuple(broadcasts)
 
 
-def word_by_word(script: Sequence[Line] = SCRIPT) -> tuple[Broadcast, ...]:
+def word_by_word(script: Sequence[ScriptTurn] = SCRIPT) -> tuple[Broadcast, ...]:
     """Broadcast each turn again with each further word. Its chunk id stays the same."""
     broadcasts: list[Broadcast] = []
     start = 0.0
-    for number, line in enumerate(script, FIRST_CHUNK_ID):
-        words = line.text.split()
+    for number, turn in enumerate(script, FIRST_CHUNK_ID):
+        words = turn.text.split()
         for count in range(1, len(words) + 1):
             end = start + count * WORD_S
-            broadcasts.append(_broadcast(end, number, " ".join(words[:count]), line.speaker, start, end))
+            broadcasts.append(_broadcast(end, number, " ".join(words[:count]), turn.speaker, start, end))
         start += len(words) * WORD_S + TURN_PAUSE_S
     return tuple(broadcasts)
 
 
-def captured(script: Sequence[Line] = SCRIPT, seed: int = 0) -> tuple[Broadcast, ...]:
+def captured(script: Sequence[ScriptTurn] = SCRIPT, seed: int = 0) -> tuple[Broadcast, ...]:
     """Broadcast as the real service was seen to do.
 
     A chunk has about 18 updates, and four chunks are updated in turn. Until shortly before its last update, a misheard pair of
@@ -86,9 +86,9 @@ def captured(script: Sequence[Line] = SCRIPT, seed: int = 0) -> tuple[Broadcast,
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
     broadcasts: list[Broadcast] = []
     number, start = FIRST_CHUNK_ID, 0.0
-    for line in script:
-        for words in _cut_turn(line.text.split()):
-            broadcasts += _updates(number, line, words, start, rng)
+    for turn in script:
+        for words in _cut_turn(turn.text.split()):
+            broadcasts += _updates(number, turn, words, start, rng)
             number += 1
             start += len(words) * WORD_S
         start += TURN_PAUSE_S
@@ -126,7 +126,7 @@ def _cut_turn(words: Sequence[str]) -> list[Sequence[str]]:
     return [words[len(words) * n // count : len(words) * (n + 1) // count] for n in range(count)]
 
 
-def _updates(number: int, line: Line, words: Sequence[str], start: float, rng: random.Random) -> list[Broadcast]:
+def _updates(number: int, turn: ScriptTurn, words: Sequence[str], start: float, rng: random.Random) -> list[Broadcast]:
     speech_s = len(words) * WORD_S
     growth_count, late_count = rng.randint(*GROWTH_UPDATES), rng.randint(*LATE_UPDATES)
     late_s = rng.uniform(*LATE_UPDATES_S)
@@ -145,10 +145,10 @@ def _updates(number: int, line: Line, words: Sequence[str], start: float, rng: r
             continue
         else:
             text = _garble(heard, len(words), rng)
-            if line.misheard and index <= len(times) - CORRECTION_UPDATES:
-                text = text.replace(line.misheard[1], line.misheard[0])
+            if turn.misheard and index <= len(times) - CORRECTION_UPDATES:
+                text = text.replace(turn.misheard[1], turn.misheard[0])
         end = start + len(heard) * WORD_S
-        updates.append(_broadcast(start + elapsed + RECOGNITION_S, number, text, line.speaker, start, end))
+        updates.append(_broadcast(start + elapsed + RECOGNITION_S, number, text, turn.speaker, start, end))
     return updates
 
 

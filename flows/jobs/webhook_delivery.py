@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.jobs.webhook_http import ATTEMPT_TIMEOUT_S, Answer, WebhookClient
+from flows.jobs.webhook_http import ATTEMPT_TIMEOUT_S, AttemptResult, WebhookClient
 from operators.errors import SetupError
 from operators.webhooks.retry_schedule import next_attempt_at, parse_retry_after
 from operators.webhooks.signature import signature_headers
@@ -184,8 +184,8 @@ class WebhookDelivery:
             async with self._engine.begin() as conn:
                 await give_up_delivery(conn, delivery, started_at, None, "its endpoint was disabled")
             return True
-        answer = await self._attempt(delivery, started_at)
-        now, code = self._now(), answer.code
+        result = await self._attempt(delivery, started_at)
+        now, code = self._now(), result.code
         async with self._engine.begin() as conn:
             if code is not None and 200 <= code < 300:
                 await accept_delivery(conn, delivery, now, code)
@@ -196,7 +196,7 @@ class WebhookDelivery:
                 self._metrics.count_webhook("disabled")
                 log.warning("webhook disabled", webhook=str(delivery.endpoint_id), code=GONE)
                 return False
-            retry_after_s = None if answer.retry_after is None else parse_retry_after(answer.retry_after, now)
+            retry_after_s = None if result.retry_after is None else parse_retry_after(result.retry_after, now)
             due_at = next_attempt_at(
                 delivery.failures + 1,
                 delivery.queued_at,
@@ -204,7 +204,7 @@ class WebhookDelivery:
                 retry_after_s=retry_after_s,
                 random=random.random(),  # noqa: S311 - jitter is no secret
             )
-            reason = answer.failure or _describe_status(code or 0)
+            reason = result.failure or _describe_status(code or 0)
             if due_at is None:
                 await give_up_delivery(conn, delivery, now, code, reason)
                 self._metrics.count_webhook("failed")
@@ -217,16 +217,16 @@ class WebhookDelivery:
         self._metrics.count_webhook("retried")
         return False
 
-    async def _attempt(self, delivery: TakenDelivery, at: datetime) -> Answer:
+    async def _attempt(self, delivery: TakenDelivery, at: datetime) -> AttemptResult:
         try:
             secrets = [self._cipher.decrypt(secret) for secret in delivery.secrets]
         except SetupError as error:
-            return Answer(failure=str(error))
+            return AttemptResult(failure=str(error))
         headers = signature_headers(secrets, delivery.event_id, at, delivery.body)
         began_at = time.perf_counter()
-        answer = await self._client.post(delivery.url, headers, delivery.body)
+        result = await self._client.post(delivery.url, headers, delivery.body)
         self._metrics.observe("webhook", time.perf_counter() - began_at)
-        return answer
+        return result
 
     async def _clean_up(self) -> None:
         """Remove old deliveries from the log from time to time."""

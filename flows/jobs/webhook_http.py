@@ -31,7 +31,7 @@ MAX_LOOKUPS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AttemptResult:
     """The result of an attempt.
 
     Attributes:
@@ -78,8 +78,8 @@ class WebhookClient:
         await self._pool.aclose()
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
-        """Send a request. Every failure is an answer without a status.
+    async def post(self, url: str, headers: Mapping[str, str], body: str) -> AttemptResult:
+        """Send a request. Every failure is a result without a status.
 
         Args:
             url: a normalized URL.
@@ -87,23 +87,23 @@ class WebhookClient:
             body: the body, in JSON.
         """
         if not self._private_allowed and not url.startswith("https://"):
-            return Answer(failure=f"its URL begins with http:// ({PRIVATE_SETTING} allows it)")
+            return AttemptResult(failure=f"its URL begins with http:// ({PRIVATE_SETTING} allows it)")
         all_headers = {"content-type": "application/json", "user-agent": "Parley-Webhooks", **headers}
         try:
             return await self._post(url, all_headers, body.encode())
         except TimeoutError:
-            return Answer(failure=f"no answer within {self._timeout_s:g} s")
+            return AttemptResult(failure=f"no answer within {self._timeout_s:g} s")
         except RefusedAddressError as error:
-            return Answer(failure=str(error))
+            return AttemptResult(failure=str(error))
         except (socket.gaierror, UnicodeError):
-            return Answer(failure="its host can't be resolved")
+            return AttemptResult(failure="its host can't be resolved")
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             if isinstance(error.__context__, ssl.SSLError):
-                return Answer(failure="its TLS certificate can't be verified, or TLS failed")
+                return AttemptResult(failure="its TLS certificate can't be verified, or TLS failed")
             # The message of an error may quote what the receiver sent.
-            return Answer(failure=f"no answer: {type(error).__name__}")
+            return AttemptResult(failure=f"no answer: {type(error).__name__}")
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         async with AsyncExitStack() as stack:
             async with asyncio.timeout_at(deadline):
@@ -115,7 +115,7 @@ class WebhookClient:
             with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
                 async with asyncio.timeout_at(deadline):
                     await _read_start(response)
-            return Answer(response.status, None if retry_after is None else retry_after.decode("latin-1"))
+            return AttemptResult(response.status, None if retry_after is None else retry_after.decode("latin-1"))
 
     async def _resolve(self, host: str, port: int) -> list[str]:
         loop = asyncio.get_running_loop()

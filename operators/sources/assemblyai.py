@@ -15,8 +15,8 @@ from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessa
 from operators.sources.speech import (
     Identifier,
     OptionalLanguage,
-    Piece,
     SourceText,
+    SpeechPart,
     SpeechState,
     Word,
     build_chunk_id,
@@ -89,7 +89,7 @@ def _step(
     speaker_id = "0" if turn.speaker_label in _NO_SPEAKERS else str(turn.speaker_label)
     words = [Word(word.text, word.start / 1000, word.end / 1000, speaker_id) for word in turn.words]
     # Until the end, `transcript` lacks the words that may still change.
-    text = turn.transcript.strip() if turn.end_of_turn else "".join(piece.text for piece in group_words(words))
+    text = turn.transcript.strip() if turn.end_of_turn else "".join(part.text for part in group_words(words))
     known_id = state.chunk_ids.get(turn.turn_order)
     if not words or not text:
         # The turn was noise.
@@ -100,7 +100,7 @@ def _step(
     is_final = turn.end_of_turn and (turn.turn_is_formatted or not formats_turns)
     times, labels, chunks = build_chunks(
         state,
-        [Piece(text, words[0].start, max(word.end for word in words), speaker_id)],
+        [SpeechPart(text, words[0].start, max(word.end for word in words), speaker_id)],
         context,
         source=SOURCE,
         stream=state.stream,

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from operators.entries import Chunk, SpeakerRenamed
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
 from operators.sources.speaker_labels import find_rename, record_name
-from operators.sources.speech import Identifier, Piece, SourceText, SpeechState, build_chunks
+from operators.sources.speech import Identifier, SourceText, SpeechPart, SpeechState, build_chunks
 from operators.sources.times import SourceTime, is_epoch_ms
 
 SOURCE = "attendee"
@@ -63,8 +63,8 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
     unit = 1.0 if is_epoch_ms(utterance.timestamp_ms) else 1000.0
     start = utterance.timestamp_ms / unit
     end = (utterance.timestamp_ms + max(0.0, utterance.duration_ms)) / unit
-    piece = Piece(text.strip(), start, end, utterance.speaker_uuid, utterance.speaker_name)
-    times, labels, chunks = build_chunks(state, [piece], context, source=SOURCE, stream="", is_final=True)
+    part = SpeechPart(text.strip(), start, end, utterance.speaker_uuid, utterance.speaker_name)
+    times, labels, chunks = build_chunks(state, [part], context, source=SOURCE, stream="", is_final=True)
     return state.model_copy(update={"times": times, "labels": labels}), chunks
 
 

@@ -16,8 +16,8 @@ from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessa
 from operators.sources.speech import (
     Identifier,
     OptionalLanguage,
-    Piece,
     SourceText,
+    SpeechPart,
     SpeechState,
     Word,
     group_words,
@@ -76,15 +76,15 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
 
     if any(word.speaker is not None for word in alternative.words):
         words = alternative.words
-        pieces = group_words(
+        parts = group_words(
             Word(word.punctuated_word or word.word, word.start, word.end, speaker_id(word)) for word in words
         )
     elif alternative.transcript.strip():
         words = alternative.words
         first, last = (words[0].start, words[-1].end) if words else (results.start, end)
-        pieces = [Piece(alternative.transcript.strip(), first, last, speaker_id(None))]
+        parts = [SpeechPart(alternative.transcript.strip(), first, last, speaker_id(None))]
     else:
-        pieces = []
+        parts = []
     language = next(
         (language for language in (*alternative.languages, results.channel.detected_language) if language), None
     )
@@ -92,9 +92,9 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
     key = f"{stream}:{channel}"
     if results.is_final:
         return step_final(
-            state, key, pieces, context, source=SOURCE, stream=stream, span=(results.start, end), language=language
+            state, key, parts, context, source=SOURCE, stream=stream, span=(results.start, end), language=language
         )
-    return step_interim(state, key, pieces, context, source=SOURCE, stream=stream, language=language)
+    return step_interim(state, key, parts, context, source=SOURCE, stream=stream, language=language)
 
 
 ADAPTER = SourceAdapter(name=SOURCE, title="Deepgram", initial_state=SpeechState(), step=_step)

@@ -107,18 +107,18 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
         )
         for word in utterance.words
     ]
-    pieces = [piece._replace(speaker=utterance.participant.name) for piece in group_words(words)]
+    parts = [part._replace(speaker=utterance.participant.name) for part in group_words(words)]
     stream = transcript.recording.id if transcript.recording else ""
     if event == "transcript.partial_data":
         return step_interim(
-            state, speaker_id, pieces, context, source=SOURCE, stream=stream, language=utterance.language_code
+            state, speaker_id, parts, context, source=SOURCE, stream=stream, language=utterance.language_code
         )
     if not words:
         return state, []
     return step_final(
         state,
         speaker_id,
-        pieces,
+        parts,
         context,
         source=SOURCE,
         stream=stream,

@@ -1,4 +1,4 @@
-"""The parts that adapters share: the state of a session, pieces of speech, and their chunks."""
+"""The common code of adapters: the state of a session, its speech, and the chunks of that."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class SpeechState(StrictModel):
 StateT = TypeVar("StateT", bound=SpeechState)
 
 
-class Piece(NamedTuple):
-    """A piece of one speaker's speech.
+class SpeechPart(NamedTuple):
+    """A part of one speaker's speech.
 
     Attributes:
         start, end: the source's times.
@@ -77,8 +77,8 @@ OptionalLanguage = Annotated[str | None, BeforeValidator(_to_language)]
 """A language tag; None if the source sends something that is no language."""
 
 
-def group_words(words: Iterable[Word]) -> list[Piece]:
-    """Join words to pieces. A piece ends where the speaker changes.
+def group_words(words: Iterable[Word]) -> list[SpeechPart]:
+    """Join words to speech parts. A part ends where the speaker changes.
 
     Args:
         words: the words in their order.
@@ -86,7 +86,7 @@ def group_words(words: Iterable[Word]) -> list[Piece]:
     Raises:
         InvalidInputError: the words are longer than a chunk may be.
     """
-    pieces: list[Piece] = []
+    parts: list[SpeechPart] = []
     size = 0
     for word in words:
         text = word.text.strip()
@@ -95,25 +95,25 @@ def group_words(words: Iterable[Word]) -> list[Piece]:
         size += len(text) + 1
         if size > MAX_CHUNK_CHARS:
             raise InvalidInputError("words", f"must have no more than {MAX_CHUNK_CHARS} characters in all")
-        if pieces and pieces[-1].speaker_id == word.speaker_id:
-            last = pieces[-1]
+        if parts and parts[-1].speaker_id == word.speaker_id:
+            last = parts[-1]
             joined = last.text + text if word.attached else join_text(last.text, text)
-            pieces[-1] = last._replace(text=joined, end=max(last.end, word.end))
+            parts[-1] = last._replace(text=joined, end=max(last.end, word.end))
         else:
-            pieces.append(Piece(text, word.start, word.end, word.speaker_id))
-    return pieces
+            parts.append(SpeechPart(text, word.start, word.end, word.speaker_id))
+    return parts
 
 
-def build_chunk_id(source: str, context: AdapterContext, *parts: object) -> str:
+def build_chunk_id(source: str, context: AdapterContext, *key: object) -> str:
     """Build a chunk's id from the source's own content, so that it is the same if the session's state is lost.
 
     Args:
         source: the source's name.
         context: the message's context.
-        parts: the parts that identify the chunk within its session.
+        key: the values that identify the chunk within its session.
     """
     session = () if context.session == "default" else (context.session,)
-    chunk_id = ":".join(str(part) for part in (source, *session, *parts) if part != "")
+    chunk_id = ":".join(str(value) for value in (source, *session, *key) if value != "")
     if len(chunk_id) <= MAX_NAME_CHARS:
         return chunk_id
     digest = blake2b(chunk_id.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
@@ -122,7 +122,7 @@ def build_chunk_id(source: str, context: AdapterContext, *parts: object) -> str:
 
 def build_chunks(
     state: SpeechState,
-    pieces: Sequence[Piece],
+    parts: Sequence[SpeechPart],
     context: AdapterContext,
     *,
     source: str,
@@ -132,15 +132,15 @@ def build_chunks(
     chunk_id: str | None = None,
     names_stream: bool = True,
 ) -> tuple[StreamTimes, SpeakerLabels, list[Chunk]]:
-    """Build the chunks of pieces of speech, with converted times and the speakers' labels.
+    """Build the chunks of speech parts, with converted times and the speakers' labels.
 
     Args:
         state: the session's state.
-        pieces: the pieces in their order.
+        parts: the parts in their order.
         context: the message's context.
         source: the source's name.
         stream: id of the source's stream; "" if it has none.
-        is_final: whether the source won't revise the pieces; None if it doesn't say.
+        is_final: whether the source won't revise the parts; None if it doesn't say.
         language: the language that the source reports.
         chunk_id: the chunks' id if the source has one; by default it is built from the start.
         names_stream: whether each message names its stream. Otherwise the start in the meeting distinguishes the streams.
@@ -149,22 +149,22 @@ def build_chunks(
         The next times and labels of the session, and the chunks.
 
     Raises:
-        InvalidInputError: a piece can't be a chunk.
+        InvalidInputError: a part can't be a chunk.
     """
     times, labels = state.times, state.labels
     chunks: list[Chunk] = []
-    for piece in pieces:
-        times, start, end = convert_times(times, stream, piece.start, piece.end, context)
-        labels, label = label_speaker(labels, piece.speaker_id, piece.speaker, context)
-        is_in_stream = names_stream or is_absolute(piece.start)
-        own_start_ms = round((piece.start if is_in_stream else start) * 1000)
-        own_id = build_chunk_id(source, context, stream if names_stream else "", piece.speaker_id, own_start_ms)
+    for part in parts:
+        times, start, end = convert_times(times, stream, part.start, part.end, context)
+        labels, label = label_speaker(labels, part.speaker_id, part.speaker, context)
+        is_in_stream = names_stream or is_absolute(part.start)
+        own_start_ms = round((part.start if is_in_stream else start) * 1000)
+        own_id = build_chunk_id(source, context, stream if names_stream else "", part.speaker_id, own_start_ms)
         chunks.append(
             build_chunk(
                 chunk_id=chunk_id or own_id,
                 speaker=label,
-                speaker_id=session_speaker_id(piece.speaker_id, context),
-                text=piece.text,
+                speaker_id=session_speaker_id(part.speaker_id, context),
+                text=part.text,
                 start=start,
                 end=end,
                 is_final=is_final,
@@ -178,7 +178,7 @@ def build_chunks(
 def step_interim(
     state: StateT,
     channel: str,
-    pieces: Sequence[Piece],
+    parts: Sequence[SpeechPart],
     context: AdapterContext,
     *,
     source: str,
@@ -189,7 +189,7 @@ def step_interim(
     """Replace a channel's speech in progress. The arguments are those of `build_chunks` and `replace_interims`."""
     times, labels, chunks = build_chunks(
         state,
-        pieces,
+        parts,
         context,
         source=source,
         stream=stream,
@@ -204,7 +204,7 @@ def step_interim(
 def step_final(
     state: StateT,
     channel: str,
-    pieces: Sequence[Piece],
+    parts: Sequence[SpeechPart],
     context: AdapterContext,
     *,
     source: str,
@@ -218,7 +218,7 @@ def step_final(
     state = state.model_copy(update={"times": times})
     times, labels, chunks = build_chunks(
         state,
-        pieces,
+        parts,
         context,
         source=source,
         stream=stream,

@@ -86,13 +86,13 @@ def _step(
         elif channel:
             speaker_id = f"{channel}-{speaker_id}"
         words.append(Word(best.content, result.start_time, result.end_time, speaker_id, attached))
-    pieces = group_words(words)
+    parts = group_words(words)
     key = f"{state.stream}:{channel}"
     if kind == "AddPartialTranscript":
         return step_interim(
             state,
             key,
-            pieces,
+            parts,
             context,
             source=SOURCE,
             stream=state.stream,
@@ -103,7 +103,7 @@ def _step(
     return step_final(
         state,
         key,
-        pieces,
+        parts,
         context,
         source=SOURCE,
         stream=state.stream,

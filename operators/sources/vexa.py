@@ -18,8 +18,8 @@ from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessa
 from operators.sources.speech import (
     Identifier,
     OptionalLanguage,
-    Piece,
     SourceText,
+    SpeechPart,
     SpeechState,
     build_chunk_id,
     build_chunks,
@@ -122,10 +122,10 @@ def _apply_segment(
     if not text and chunk_id not in state.drafts:
         return state, None
     name = segment.speaker or speaker
-    piece = Piece(text, start, start if end is None else end, _speaker_id(name), name)
+    part = SpeechPart(text, start, start if end is None else end, _speaker_id(name), name)
     times, labels, (chunk,) = build_chunks(
         state,
-        [piece],
+        [part],
         context,
         source=SOURCE,
         stream="",

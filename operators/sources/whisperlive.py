@@ -16,8 +16,8 @@ from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessa
 from operators.sources.speech import (
     Identifier,
     OptionalLanguage,
-    Piece,
     SourceText,
+    SpeechPart,
     SpeechState,
     build_chunks,
     step_final,
@@ -68,16 +68,16 @@ def _step(
         return state, []
     stream = content.uid or ""
     chunks: list[Chunk] = []
-    in_progress: list[Piece] = []
+    in_progress: list[SpeechPart] = []
     for index, segment in enumerate(content.segments):
         is_final = index < len(content.segments) - 1 if segment.completed is None else segment.completed
         text = segment.text.strip()
-        piece = Piece(text, segment.start, segment.end, segment.speaker or "0")
+        part = SpeechPart(text, segment.start, segment.end, segment.speaker or "0")
         if is_final:
-            state, changes = _apply_final(state, piece, stream, context)
+            state, changes = _apply_final(state, part, stream, context)
             chunks += changes
         elif text:
-            in_progress.append(piece)
+            in_progress.append(part)
     state, changes = step_interim(
         state, stream, in_progress, context, source=SOURCE, stream=stream, language=state.language
     )
@@ -85,17 +85,17 @@ def _step(
 
 
 def _apply_final(
-    state: WhisperLiveState, piece: Piece, stream: str, context: AdapterContext
+    state: WhisperLiveState, part: SpeechPart, stream: str, context: AdapterContext
 ) -> tuple[WhisperLiveState, list[Chunk]]:
-    key = f"{stream}:{round(piece.start * 1000)}"
-    digest = blake2b(piece.text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+    key = f"{stream}:{round(part.start * 1000)}"
+    digest = blake2b(part.text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     known = state.final_segments.get(key)
     if known is not None and known.digest == digest:
         return state, []
     if known is not None:
         times, labels, changes = build_chunks(
             state,
-            [piece],
+            [part],
             context,
             source=SOURCE,
             stream=stream,
@@ -108,14 +108,14 @@ def _apply_final(
         state, changes = step_final(
             state,
             stream,
-            [piece] if piece.text else [],
+            [part] if part.text else [],
             context,
             source=SOURCE,
             stream=stream,
-            span=(piece.start, piece.end),
+            span=(part.start, part.end),
             language=state.language,
         )
-        if not piece.text:
+        if not part.text:
             return state, changes
     final = FinalSegment(chunk_id=changes[-1].chunk_id, digest=digest)
     others = [(other, segment) for other, segment in state.final_segments.items() if other != key]

@@ -18,32 +18,32 @@ from storage.records import DEFAULT_TEAM_ID, Caption
 router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
 
 
-class Sentences(BaseModel):
+class SentenceList(BaseModel):
     """A meeting's sentences in reading order."""
 
     sentences: list[Sentence]
 
 
-class Captions(BaseModel):
+class CaptionList(BaseModel):
     """A meeting's captions in the reading order of their sentences."""
 
     captions: list[Caption]
 
 
 @router.get("/sentences", responses=problem_responses(404))
-async def list_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
+async def list_sentences(meeting_id: UUID, services: ServicesDep) -> SentenceList:
     """List the sentences of a meeting, in reading order."""
     async with services.database.connect() as conn:
         await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
-        return Sentences(sentences=await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id))
+        return SentenceList(sentences=await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id))
 
 
 @router.get("/captions", responses=problem_responses(404))
 async def list_captions(
     meeting_id: UUID, services: ServicesDep, language: Annotated[Language | None, Query()] = None
-) -> Captions:
+) -> CaptionList:
     """List the captions of a meeting, in all its languages or in one."""
     async with services.database.connect() as conn:
         await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         captions = await transcript_queries.read_captions(conn, DEFAULT_TEAM_ID, meeting_id, language=language)
-    return Captions(captions=captions)
+    return CaptionList(captions=captions)

@@ -16,7 +16,7 @@ from cluster.fireflies_sim.scenarios import captured, conversation, final_texts,
 from cluster.recordings.reader import read_recording
 
 LAUNCH = Path(__file__).parents[4] / "examples" / "launch.broadcasts.jsonl"
-SPOKEN = " ".join(line.text for line in SCRIPT)
+SPOKEN = " ".join(turn.text for turn in SCRIPT)
 
 
 def by_chunk(broadcasts: Sequence[Broadcast]) -> dict[str, list[Broadcast]]:
@@ -41,7 +41,7 @@ def test_every_scenario_ends_with_the_words_of_the_script(name: str) -> None:
 
 
 def test_a_conversation_has_each_turn_once() -> None:
-    assert [(each.speaker_name, each.text) for each in conversation()] == [(line.speaker, line.text) for line in SCRIPT]
+    assert [(each.speaker_name, each.text) for each in conversation()] == [(turn.speaker, turn.text) for turn in SCRIPT]
 
 
 def test_word_by_word_adds_one_word_at_a_time() -> None:
@@ -67,9 +67,9 @@ def test_captured_chunks_are_updated_four_at_a_time() -> None:
 
 def test_captured_words_are_misheard_and_put_right_in_mid_stream() -> None:
     broadcasts = captured(seed=3)
-    for line in SCRIPT:
-        if line.misheard is not None:
-            wrong, right = line.misheard
+    for turn in SCRIPT:
+        if turn.misheard is not None:
+            wrong, right = turn.misheard
             [updates] = [
                 each for each in by_chunk(broadcasts).values() if right in each[-1].text and wrong in str(each)
             ]
