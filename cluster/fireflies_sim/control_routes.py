@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.fireflies_sim.graphql_endpoint import GraphqlRequest
-from cluster.fireflies_sim.meeting import Meeting
+from cluster.fireflies_sim.meeting import SimulatedMeeting
 from cluster.fireflies_sim.service import FirefliesService
-from cluster.fireflies_sim.webhook_sender import WebhookDelivery, WebhookEvent
+from cluster.fireflies_sim.webhook_sender import SentWebhook, WebhookEvent
 
 
 class ChunkBody(BaseModel):
@@ -34,7 +34,7 @@ class EventBody(BaseModel):
     data: dict[str, Any]
 
 
-class WebhookBody(BaseModel):
+class WebhookTrigger(BaseModel):
     """A webhook to send."""
 
     model_config = ConfigDict(extra="forbid")
@@ -87,7 +87,7 @@ def control_router(service: FirefliesService) -> APIRouter:
         await service.broadcast(meeting_id, body.event, body.data)
 
     @router.post("/control/meetings/{meeting_id}/webhooks")
-    async def send_webhook(meeting_id: str, body: WebhookBody) -> WebhookDelivery:
+    async def send_webhook(meeting_id: str, body: WebhookTrigger) -> SentWebhook:
         """Send a webhook of a meeting, and return its delivery."""
         return await service.send_webhook(body.event, meeting_id)
 
@@ -102,14 +102,14 @@ def control_router(service: FirefliesService) -> APIRouter:
         return service.graphql_requests
 
     @router.get("/control/webhooks")
-    async def list_deliveries() -> list[WebhookDelivery]:
+    async def list_deliveries() -> list[SentWebhook]:
         """Return the webhooks that were sent, oldest first."""
         return service.webhook_deliveries
 
     return router
 
 
-def _describe(meeting: Meeting, service: FirefliesService) -> dict[str, Any]:
+def _describe(meeting: SimulatedMeeting, service: FirefliesService) -> dict[str, Any]:
     return {
         "id": meeting.id,
         "title": meeting.title,

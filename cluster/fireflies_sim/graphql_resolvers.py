@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.fireflies_sim import service_errors
-from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, Meeting, MeetingState
+from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, SimulatedMeeting, SimulatedMeetingState
 from cluster.fireflies_sim.meeting_analytics import speaker_names
 from cluster.fireflies_sim.request_limits import (
     INVITATION_LIMIT,
@@ -41,9 +41,9 @@ class GraphqlResolvers:
 
     def __init__(
         self,
-        meetings: dict[str, Meeting],
+        meetings: dict[str, SimulatedMeeting],
         plan: PlanName,
-        invite: Callable[[str, str | None], Meeting],
+        invite: Callable[[str, str | None], SimulatedMeeting],
         *,
         resegment: bool,
     ) -> None:
@@ -67,7 +67,7 @@ class GraphqlResolvers:
 
     def _active_meetings(self, _info: Any, input: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         email = (input or {}).get("email") or ORGANIZER_EMAIL
-        states = (input or {}).get("states") or [MeetingState.ACTIVE, MeetingState.PAUSED]
+        states = (input or {}).get("states") or [SimulatedMeetingState.ACTIVE, SimulatedMeetingState.PAUSED]
         own = self._meetings.values() if email == ORGANIZER_EMAIL else ()
         return [active_meeting_fields(meeting) for meeting in own if meeting.state in states]
 
@@ -122,10 +122,12 @@ class GraphqlResolvers:
         meeting = self._meetings.get(input["meeting_id"])
         if meeting is None or not meeting.is_live:
             raise service_errors.not_found("Meeting")
-        meeting.state = MeetingState.PAUSED if input["action"] == "pause_recording" else MeetingState.ACTIVE
+        meeting.state = (
+            SimulatedMeetingState.PAUSED if input["action"] == "pause_recording" else SimulatedMeetingState.ACTIVE
+        )
         return {"success": True, "action": input["action"]}
 
-    def _fields(self, meeting: Meeting) -> dict[str, Any]:
+    def _fields(self, meeting: SimulatedMeeting) -> dict[str, Any]:
         return transcript_fields(meeting, self._plan, resegment=self._resegment)
 
 
@@ -153,7 +155,7 @@ def _epoch_ms(name: str, value: str | None) -> int | None:
         raise service_errors.invalid_argument(name, f"{name} must be a Date instance", "isDate") from None
 
 
-def _matches(meeting: Meeting, arguments: dict[str, Any]) -> bool:
+def _matches(meeting: SimulatedMeeting, arguments: dict[str, Any]) -> bool:
     """Whether a meeting has the title or keyword, the organizers and the participants that a query asks for."""
     captions = meeting.captions()
     if keyword := (arguments.get("keyword") or arguments.get("title") or "").casefold():

@@ -13,7 +13,7 @@ SENTENCE_ENDS = (".", "?", "!")
 """Characters at which the words of a processed transcript are cut into sentences."""
 
 
-class MeetingState(StrEnum):
+class SimulatedMeetingState(StrEnum):
     """State of a meeting. Fireflies calls the first two active."""
 
     ACTIVE = "active"
@@ -22,7 +22,7 @@ class MeetingState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class SimulatedCaption:
     """A sentence of a transcript.
 
     Attributes:
@@ -39,7 +39,7 @@ class Caption:
 
 
 @dataclass
-class Meeting:
+class SimulatedMeeting:
     """A meeting of the stand-in.
 
     Attributes:
@@ -57,14 +57,14 @@ class Meeting:
     began_at: int
     steps: Sequence[Step]
     meeting_link: str = ""
-    state: MeetingState = MeetingState.ACTIVE
+    state: SimulatedMeetingState = SimulatedMeetingState.ACTIVE
     has_begun: bool = False
     _latest: dict[str, Broadcast] = field(default_factory=dict[str, Broadcast])
 
     @property
     def is_live(self) -> bool:
         """Whether the meeting isn't over."""
-        return self.state is not MeetingState.ENDED
+        return self.state is not SimulatedMeetingState.ENDED
 
     def begin(self, began_at: int) -> None:
         """Begin the meeting, or begin it anew. A paused meeting stays paused.
@@ -74,13 +74,13 @@ class Meeting:
         """
         self.began_at = began_at
         if not self.is_live:
-            self.state = MeetingState.ACTIVE
+            self.state = SimulatedMeetingState.ACTIVE
         self.has_begun = True
         self._latest.clear()
 
     def end(self) -> None:
         """End the meeting."""
-        self.state = MeetingState.ENDED
+        self.state = SimulatedMeetingState.ENDED
 
     def add(self, broadcast: Broadcast) -> None:
         """Add a broadcast to the transcript. An empty text takes its chunk back."""
@@ -89,10 +89,10 @@ class Meeting:
         else:
             self._latest.pop(broadcast.chunk_id, None)
 
-    def captions(self) -> list[Caption]:
+    def captions(self) -> list[SimulatedCaption]:
         """Return the latest text of each chunk, in the order of their starts."""
         chunks = sorted(self._latest.values(), key=lambda chunk: chunk.start_time)
-        return [Caption(chunk.text, chunk.speaker_name, chunk.start_time, chunk.end_time) for chunk in chunks]
+        return [SimulatedCaption(chunk.text, chunk.speaker_name, chunk.start_time, chunk.end_time) for chunk in chunks]
 
     def next_chunk_id(self) -> str:
         """Return a chunk id that the meeting's steps and transcript don't have."""
@@ -104,13 +104,13 @@ class Meeting:
         return max((chunk.end_time for chunk in self._latest.values()), default=0.0)
 
 
-def cut_into_sentences(captions: Sequence[Caption]) -> list[Caption]:
+def cut_into_sentences(captions: Sequence[SimulatedCaption]) -> list[SimulatedCaption]:
     """Cut captions into whole sentences, as a processed transcript has them.
 
     Successive captions of a speaker are joined first. The times within a caption are interpolated by its words.
     """
-    sentences: list[Caption] = []
-    words: list[Caption] = []
+    sentences: list[SimulatedCaption] = []
+    words: list[SimulatedCaption] = []
     for word in (word for caption in captions for word in _words_of(caption)):
         if words and words[-1].speaker_name != word.speaker_name:
             sentences.append(_join(words))
@@ -122,11 +122,11 @@ def cut_into_sentences(captions: Sequence[Caption]) -> list[Caption]:
     return [*sentences, _join(words)] if words else sentences
 
 
-def _words_of(caption: Caption) -> list[Caption]:
+def _words_of(caption: SimulatedCaption) -> list[SimulatedCaption]:
     words = caption.text.split()
     word_s = (caption.end_time - caption.start_time) / max(1, len(words))
     return [
-        Caption(
+        SimulatedCaption(
             word,
             caption.speaker_name,
             round(caption.start_time + index * word_s, 3),
@@ -136,6 +136,6 @@ def _words_of(caption: Caption) -> list[Caption]:
     ]
 
 
-def _join(words: Sequence[Caption]) -> Caption:
+def _join(words: Sequence[SimulatedCaption]) -> SimulatedCaption:
     text = " ".join(word.text for word in words)
-    return Caption(text, words[0].speaker_name, words[0].start_time, words[-1].end_time)
+    return SimulatedCaption(text, words[0].speaker_name, words[0].start_time, words[-1].end_time)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from cluster.fireflies_sim.meeting import Caption
+from cluster.fireflies_sim.meeting import SimulatedCaption
 
 KEYWORD_COUNT, MIN_KEYWORD_CHARS = 5, 5
 TASK_WORDS, FILLER_WORDS = ("will", "i'll", "please"), ("um", "uh", "hmm", "er")
@@ -17,22 +17,22 @@ _METRIC = re.compile(r"\d")
 _DATE = re.compile(r"\b(?:today|tomorrow|may|(?:mon|tues|wednes|thurs|fri|satur|sun)day|week|year)\b", re.IGNORECASE)
 
 
-def speaker_names(captions: Sequence[Caption]) -> list[str]:
+def speaker_names(captions: Sequence[SimulatedCaption]) -> list[str]:
     """Return the speakers in the order of their first captions. A speaker's position is the speaker's id."""
     return list(dict.fromkeys(caption.speaker_name for caption in captions))
 
 
-def is_question(caption: Caption) -> bool:
+def is_question(caption: SimulatedCaption) -> bool:
     """Whether a caption asks something."""
     return "?" in caption.text
 
 
-def is_task(caption: Caption) -> bool:
+def is_task(caption: SimulatedCaption) -> bool:
     """Whether a caption names a task."""
     return not is_question(caption) and any(word in _words(caption.text) for word in TASK_WORDS)
 
 
-def mark_content(caption: Caption) -> dict[str, str | None]:
+def mark_content(caption: SimulatedCaption) -> dict[str, str | None]:
     """Return the `ai_filters` of a caption: its text under each kind of content that it has."""
 
     def text_if(has_kind: bool) -> str | None:
@@ -49,7 +49,7 @@ def mark_content(caption: Caption) -> dict[str, str | None]:
     }
 
 
-def analyze(captions: Sequence[Caption]) -> dict[str, Any]:
+def analyze(captions: Sequence[SimulatedCaption]) -> dict[str, Any]:
     """Return the `analytics` of a transcript: sentiments, counts of content, and figures of each speaker."""
     total_s = max((caption.end_time for caption in captions), default=0.0)
     return {
@@ -67,7 +67,7 @@ def analyze(captions: Sequence[Caption]) -> dict[str, Any]:
     }
 
 
-def summarize(captions: Sequence[Caption]) -> dict[str, Any]:
+def summarize(captions: Sequence[SimulatedCaption]) -> dict[str, Any]:
     """Return the `summary` of a transcript. It quotes the first sentence and the tasks, and lists frequent words."""
     names = speaker_names(captions)
     first_text = captions[0].text if captions else ""
@@ -94,7 +94,9 @@ def summarize(captions: Sequence[Caption]) -> dict[str, Any]:
     }
 
 
-def _analyze_speaker(speaker_id: int, name: str, captions: Sequence[Caption], total_s: float) -> dict[str, Any]:
+def _analyze_speaker(
+    speaker_id: int, name: str, captions: Sequence[SimulatedCaption], total_s: float
+) -> dict[str, Any]:
     monologues = [
         list(group) for speaker, group in groupby(captions, lambda each: each.speaker_name) if speaker == name
     ]
@@ -115,7 +117,7 @@ def _analyze_speaker(speaker_id: int, name: str, captions: Sequence[Caption], to
     }
 
 
-def _keywords(captions: Sequence[Caption]) -> list[str]:
+def _keywords(captions: Sequence[SimulatedCaption]) -> list[str]:
     words = (word for caption in captions for word in _words(caption.text))
     counts = Counter(word for word in words if len(word) >= MIN_KEYWORD_CHARS)
     return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:KEYWORD_COUNT]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from cluster.fireflies_sim.meeting import Meeting, MeetingState
+from cluster.fireflies_sim.meeting import SimulatedMeeting, SimulatedMeetingState
 from cluster.fireflies_sim.realtime_server import RealtimeServer
 from cluster.fireflies_sim.scenario_steps import Broadcast, Disconnection, ErrorMessage, Step
 from cluster.fireflies_sim.transcript_fields import format_iso
@@ -50,7 +50,7 @@ class MeetingPlayback:
         wire_format: WireFormat,
         speed: float,
         on_sent: Callable[[SentBroadcast], None],
-        on_end: Callable[[Meeting], Awaitable[None]],
+        on_end: Callable[[SimulatedMeeting], Awaitable[None]],
     ) -> None:
         self._realtime = realtime
         self._wire_format = wire_format
@@ -59,7 +59,7 @@ class MeetingPlayback:
         self._on_end = on_end
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def begin(self, meeting: Meeting, only_client: str | None = None, position_s: float = 0.0) -> None:
+    def begin(self, meeting: SimulatedMeeting, only_client: str | None = None, position_s: float = 0.0) -> None:
         """Begin a meeting, or begin it anew.
 
         Args:
@@ -78,7 +78,7 @@ class MeetingPlayback:
         self._tasks[audience] = task
         task.add_done_callback(lambda task: self._forget(audience, task))
 
-    async def end(self, meeting: Meeting) -> None:
+    async def end(self, meeting: SimulatedMeeting) -> None:
         """End a meeting now. A meeting that is over stays as it is."""
         for audience in (meeting.id, *self._realtime.client_ids(meeting.id)):
             if (task := self._tasks.pop(audience, None)) is not None and task is not asyncio.current_task():
@@ -87,7 +87,7 @@ class MeetingPlayback:
             meeting.end()
             await self._on_end(meeting)
 
-    async def send(self, meeting: Meeting, broadcast: Broadcast, audience: str | None = None) -> None:
+    async def send(self, meeting: SimulatedMeeting, broadcast: Broadcast, audience: str | None = None) -> None:
         """Send a broadcast, and add it to the meeting's transcript.
 
         Args:
@@ -108,7 +108,7 @@ class MeetingPlayback:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, meeting: Meeting, audience: str, position_s: float) -> None:
+    async def _run(self, meeting: SimulatedMeeting, audience: str, position_s: float) -> None:
         loop = asyncio.get_running_loop()
         began_at = loop.time() - position_s / self._speed
         for step in meeting.steps:
@@ -122,11 +122,11 @@ class MeetingPlayback:
         if not others & self._tasks.keys():
             await self.end(meeting)
 
-    async def _perform(self, meeting: Meeting, step: Step, audience: str) -> None:
+    async def _perform(self, meeting: SimulatedMeeting, step: Step, audience: str) -> None:
         match step:
             case Broadcast():
                 # What is said while the recording is paused is lost.
-                if meeting.state is not MeetingState.PAUSED:
+                if meeting.state is not SimulatedMeetingState.PAUSED:
                     await self.send(meeting, step, audience)
             case ErrorMessage():
                 body = {"type": "connection.error", "message": step.message, "timestamp": _now_iso()}

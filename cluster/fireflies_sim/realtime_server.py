@@ -10,7 +10,7 @@ from typing import Any
 import socketio
 
 from cluster.fireflies_sim.bearer_token import is_authorized
-from cluster.fireflies_sim.meeting import Meeting
+from cluster.fireflies_sim.meeting import SimulatedMeeting
 from cluster.fireflies_sim.transcript_fields import format_iso
 
 PATH = "/ws/realtime"
@@ -31,7 +31,7 @@ class RealtimeServer:
     """
 
     def __init__(
-        self, api_key: str, meetings: Mapping[str, Meeting], on_client: Callable[[Meeting, str], None]
+        self, api_key: str, meetings: Mapping[str, SimulatedMeeting], on_client: Callable[[SimulatedMeeting, str], None]
     ) -> None:
         self._api_key = api_key
         self._meetings = meetings

@@ -10,13 +10,13 @@ from typing import Any
 
 from cluster.fireflies_sim.graphql_endpoint import GraphqlEndpoint, GraphqlRequest
 from cluster.fireflies_sim.graphql_resolvers import GraphqlResolvers
-from cluster.fireflies_sim.meeting import Meeting
+from cluster.fireflies_sim.meeting import SimulatedMeeting
 from cluster.fireflies_sim.meeting_playback import MeetingPlayback, SentBroadcast
 from cluster.fireflies_sim.realtime_server import RealtimeServer
 from cluster.fireflies_sim.request_limits import PlanName
 from cluster.fireflies_sim.scenario_steps import Broadcast, Step
 from cluster.fireflies_sim.scenarios import WORD_S
-from cluster.fireflies_sim.webhook_sender import WebhookDelivery, WebhookEvent, WebhookSender
+from cluster.fireflies_sim.webhook_sender import SentWebhook, WebhookEvent, WebhookSender
 from cluster.fireflies_sim.wire_format import WireFormat
 from operators.errors import ConflictError, InvalidInputError, NotFoundError
 
@@ -48,7 +48,7 @@ class FirefliesService:
         self,
         api_key: str,
         plan: PlanName,
-        meetings: Sequence[Meeting],
+        meetings: Sequence[SimulatedMeeting],
         invited_steps: Sequence[Step],
         wire_format: WireFormat,
         speed: float,
@@ -61,7 +61,7 @@ class FirefliesService:
         self.meetings = {meeting.id: meeting for meeting in meetings}
         self.sent: list[SentBroadcast] = []
         self.graphql_requests: list[GraphqlRequest] = []
-        self.webhook_deliveries: list[WebhookDelivery] = []
+        self.webhook_deliveries: list[SentWebhook] = []
         self.realtime = RealtimeServer(api_key, self.meetings, self._on_client)
         resolvers = GraphqlResolvers(self.meetings, plan, self._invite, resegment=resegment)
         self.graphql = GraphqlEndpoint(api_key, plan, resolvers.root(), self.graphql_requests.append)
@@ -163,7 +163,7 @@ class FirefliesService:
         """
         await self.realtime.emit(event, body, self._meeting(meeting_id).id)
 
-    async def send_webhook(self, event: WebhookEvent, meeting_id: str) -> WebhookDelivery:
+    async def send_webhook(self, event: WebhookEvent, meeting_id: str) -> SentWebhook:
         """Send a webhook of a meeting, and return its delivery.
 
         Raises:
@@ -181,31 +181,31 @@ class FirefliesService:
         """Close the sockets of all clients, as a lost network does, and return their number."""
         return await self.realtime.drop_all()
 
-    def _meeting(self, meeting_id: str) -> Meeting:
+    def _meeting(self, meeting_id: str) -> SimulatedMeeting:
         meeting = self.meetings.get(meeting_id)
         if meeting is None:
             raise NotFoundError(f"there is no meeting {meeting_id}: GET /control/meetings lists them")
         return meeting
 
-    def _on_client(self, meeting: Meeting, client: str) -> None:
+    def _on_client(self, meeting: SimulatedMeeting, client: str) -> None:
         if self._restarts:
             self._begin(meeting, client)
         elif not meeting.has_begun or (meeting.id == DEMO_ID and not meeting.is_live):
             self._begin(meeting)
 
-    def _begin(self, meeting: Meeting, only_client: str | None = None) -> None:
+    def _begin(self, meeting: SimulatedMeeting, only_client: str | None = None) -> None:
         self._ends[meeting.id].clear()
         self._playback.begin(meeting, only_client, self._positions.pop(meeting.id, 0.0))
 
-    async def _on_end(self, meeting: Meeting) -> None:
+    async def _on_end(self, meeting: SimulatedMeeting) -> None:
         self._ends[meeting.id].set()
         self._run_in_background(self._send_webhooks(meeting.id, "meeting.transcribed", "meeting.summarized"))
 
-    def _invite(self, link: str, title: str | None) -> Meeting:
+    def _invite(self, link: str, title: str | None) -> SimulatedMeeting:
         meeting_id = next(
             name for number in range(1, len(self.meetings) + 2) if (name := f"live-{number}") not in self.meetings
         )
-        meeting = Meeting(
+        meeting = SimulatedMeeting(
             meeting_id, title or "Untitled meeting", time.time_ns() // 1_000_000, self._invited_steps, link
         )
         self.meetings[meeting_id] = meeting

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 
 from cluster.fireflies_sim.control_routes import control_router
 from cluster.fireflies_sim.graphql_endpoint import GraphqlRequest
-from cluster.fireflies_sim.meeting import Meeting
+from cluster.fireflies_sim.meeting import SimulatedMeeting
 from cluster.fireflies_sim.meeting_playback import SentBroadcast
 from cluster.fireflies_sim.realtime_server import PATH
 from cluster.fireflies_sim.request_limits import DAY_S, PlanName
@@ -26,7 +26,7 @@ from cluster.fireflies_sim.scenario_faults import add_disconnections, add_errors
 from cluster.fireflies_sim.scenario_steps import Broadcast, Step
 from cluster.fireflies_sim.scenarios import ScenarioName, conversation, make_scenario, replay
 from cluster.fireflies_sim.service import DEMO_ID, FirefliesService
-from cluster.fireflies_sim.webhook_sender import WebhookDelivery, WebhookEvent, WebhookSender
+from cluster.fireflies_sim.webhook_sender import SentWebhook, WebhookEvent, WebhookSender
 from cluster.fireflies_sim.wire_format import WireFormat
 from cluster.ports import LOOPBACK
 from cluster.recordings.reader import Recording
@@ -157,7 +157,7 @@ class FirefliesSimulator:
         return f"http://{LOOPBACK}:{self._port}"
 
     @property
-    def meetings(self) -> dict[str, Meeting]:
+    def meetings(self) -> dict[str, SimulatedMeeting]:
         """The meetings by their transcript ids."""
         return self._running.meetings
 
@@ -172,7 +172,7 @@ class FirefliesSimulator:
         return self._running.graphql_requests
 
     @property
-    def webhook_deliveries(self) -> list[WebhookDelivery]:
+    def webhook_deliveries(self) -> list[SentWebhook]:
         """The webhooks so far, oldest first."""
         return self._running.webhook_deliveries
 
@@ -201,7 +201,7 @@ class FirefliesSimulator:
         """Send any event to the clients of a meeting; see `FirefliesService.broadcast`."""
         self._call(self._running.broadcast(meeting_id, event, body))
 
-    def send_webhook(self, event: WebhookEvent, meeting_id: str) -> WebhookDelivery:
+    def send_webhook(self, event: WebhookEvent, meeting_id: str) -> SentWebhook:
         """Send a webhook of a meeting, and return its delivery; see `FirefliesService.send_webhook`."""
         return self._call(self._running.send_webhook(event, meeting_id))
 
@@ -268,16 +268,20 @@ class _Server(uvicorn.Server):
         self.has_started.set()
 
 
-def _make_meetings(options: SimulatorOptions) -> list[Meeting]:
+def _make_meetings(options: SimulatorOptions) -> list[SimulatedMeeting]:
     now_ms = time.time_ns() // 1_000_000
-    meetings = [Meeting(DEMO_ID, "Demo meeting", now_ms, options.demo_steps(), MEETING_LINK.format(id=DEMO_ID))]
+    meetings = [
+        SimulatedMeeting(DEMO_ID, "Demo meeting", now_ms, options.demo_steps(), MEETING_LINK.format(id=DEMO_ID))
+    ]
     for recording in options.recordings:
         if recording.name in (meeting.id for meeting in meetings):
             raise InvalidInputError("--recording", f"must not name the meeting {recording.name} again: rename the file")
         steps = options.add_faults(replay(recording))
-        meetings.append(Meeting(recording.name, recording.name, now_ms, steps, MEETING_LINK.format(id=recording.name)))
+        meetings.append(
+            SimulatedMeeting(recording.name, recording.name, now_ms, steps, MEETING_LINK.format(id=recording.name))
+        )
     for number in range(1, options.past_meeting_count + 1):
-        meeting = Meeting(f"past-{number}", f"Past meeting {number}", now_ms, ())
+        meeting = SimulatedMeeting(f"past-{number}", f"Past meeting {number}", now_ms, ())
         meeting.begin(now_ms - round(number * DAY_S * 1000))
         for broadcast in conversation():
             meeting.add(broadcast)

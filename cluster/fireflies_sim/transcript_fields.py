@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, Caption, Meeting, cut_into_sentences
+from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, SimulatedCaption, SimulatedMeeting, cut_into_sentences
 from cluster.fireflies_sim.meeting_analytics import analyze, mark_content, speaker_names, summarize
 from cluster.fireflies_sim.request_limits import PlanName
 
@@ -33,7 +33,7 @@ def speaker_email(name: str) -> str:
     return f"{'.'.join(name.casefold().split())}@example.com"
 
 
-def active_meeting_fields(meeting: Meeting) -> dict[str, Any]:
+def active_meeting_fields(meeting: SimulatedMeeting) -> dict[str, Any]:
     """Return the fields of an `ActiveMeeting`."""
     return {
         "id": meeting.id,
@@ -47,7 +47,7 @@ def active_meeting_fields(meeting: Meeting) -> dict[str, Any]:
     }
 
 
-def transcript_fields(meeting: Meeting, plan: PlanName, *, resegment: bool) -> dict[str, Any]:
+def transcript_fields(meeting: SimulatedMeeting, plan: PlanName, *, resegment: bool) -> dict[str, Any]:
     """Return the fields of a `Transcript`.
 
     A live meeting has captions only. Its summary and analytics are null, as are fields that the plan lacks.
@@ -59,7 +59,7 @@ def transcript_fields(meeting: Meeting, plan: PlanName, *, resegment: bool) -> d
     """
     is_over = not meeting.is_live
 
-    def captions() -> list[Caption]:
+    def captions() -> list[SimulatedCaption]:
         return cut_into_sentences(meeting.captions()) if is_over and resegment else meeting.captions()
 
     def sentences(_info: object) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def transcript_fields(meeting: Meeting, plan: PlanName, *, resegment: bool) -> d
     }
 
 
-def _sentences(captions: Sequence[Caption]) -> list[dict[str, Any]]:
+def _sentences(captions: Sequence[SimulatedCaption]) -> list[dict[str, Any]]:
     ids = {name: number for number, name in enumerate(speaker_names(captions))}
     return [
         {
@@ -128,6 +128,6 @@ def _attendee(name: str) -> dict[str, Any]:
     return {"displayName": name, "email": speaker_email(name), "phoneNumber": None, "name": name, "location": None}
 
 
-def _attendance(name: str, meeting: Meeting, duration_s: float) -> dict[str, Any]:
+def _attendance(name: str, meeting: SimulatedMeeting, duration_s: float) -> dict[str, Any]:
     left_at = None if meeting.is_live else format_iso(meeting.began_at + round(duration_s * 1000))
     return {"name": name, "join_time": format_iso(meeting.began_at), "leave_time": left_at}

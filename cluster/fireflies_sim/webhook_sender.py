@@ -18,7 +18,7 @@ SIGNATURE_HEADER = "X-Hub-Signature"
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookDelivery:
+class SentWebhook:
     """A webhook that was sent.
 
     Attributes:
@@ -51,7 +51,7 @@ class WebhookSender:
         self._url = url
         self._secret = secret
 
-    async def send(self, event: WebhookEvent, meeting_id: str) -> WebhookDelivery:
+    async def send(self, event: WebhookEvent, meeting_id: str) -> SentWebhook:
         """Send a webhook of a meeting, and await the answer."""
         fields = {"event": event, "timestamp": time.time_ns() // 1_000_000, "meeting_id": meeting_id}
         body = json.dumps(fields).encode()
@@ -62,5 +62,5 @@ class WebhookSender:
             async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
                 response = await client.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:
-            return WebhookDelivery(event, meeting_id, None, type(error).__name__)
-        return WebhookDelivery(event, meeting_id, response.status_code)
+            return SentWebhook(event, meeting_id, None, type(error).__name__)
+        return SentWebhook(event, meeting_id, response.status_code)

@@ -24,7 +24,7 @@ from operators.sources.speech import (
     group_words,
 )
 from operators.sources.times import SourceTime
-from operators.sources.utterances import OpenChunk, retract, to_open_chunk
+from operators.sources.utterances import InterimChunk, retract, to_interim_chunk
 
 SOURCE = "assemblyai"
 MAX_TURNS = 20
@@ -46,7 +46,7 @@ class AssemblyAiState(SpeechState):
     stream: str = ""
     last_final_turn: int = -1
     formats_turns: bool = False
-    open_turn: OpenChunk | None = None
+    open_turn: InterimChunk | None = None
     chunk_ids: dict[int, str] = {}  # noqa: RUF012 - pydantic copies it
 
 
@@ -117,7 +117,7 @@ def _step(
         "times": times,
         "labels": labels,
         "formats_turns": formats_turns,
-        "open_turn": None if is_final else to_open_chunk(chunk),
+        "open_turn": None if is_final else to_interim_chunk(chunk),
         "last_final_turn": max(state.last_final_turn, turn.turn_order) if is_final else state.last_final_turn,
     }
     return state.model_copy(update=update), [chunk]

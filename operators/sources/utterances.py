@@ -16,10 +16,10 @@ MAX_CHANNELS = 64
 MAX_OPEN_CHUNKS = 50
 """Most interim chunks of a channel. Further ones are left out until they are final."""
 SAME_START_S = 0.3
-"""Two pieces of a channel that start within this time of each other are the same utterance (s)."""
+"""Two chunks of a channel that start within this time of each other are the same utterance (s)."""
 
 
-class OpenChunk(StrictModel):
+class InterimChunk(StrictModel):
     """An interim chunk that has no final yet. Times are seconds from the meeting's start."""
 
     chunk_id: str
@@ -45,7 +45,7 @@ class OpenUtterances(StrictModel):
         last_finals: the last final of each channel.
     """
 
-    open_chunks: dict[str, tuple[OpenChunk, ...]] = {}  # noqa: RUF012 - pydantic copies it
+    open_chunks: dict[str, tuple[InterimChunk, ...]] = {}  # noqa: RUF012 - pydantic copies it
     last_finals: dict[str, FinalSpan] = {}  # noqa: RUF012 - pydantic copies it
 
 
@@ -67,7 +67,7 @@ def replace_interims(
     if chunks and not current:
         return utterances, []
     matched, unmatched = _match(utterances.open_chunks.get(channel, ()), current[:MAX_OPEN_CHUNKS])
-    still_open = tuple(to_open_chunk(chunk) for chunk in matched)
+    still_open = tuple(to_interim_chunk(chunk) for chunk in matched)
     return _with_open_chunks(utterances, channel, still_open), [*map(retract, unmatched), *matched]
 
 
@@ -79,7 +79,7 @@ def apply_finals(
     Args:
         utterances: the session's utterances in progress.
         channel: the channel.
-        chunks: the final text, in pieces; none if nothing was said.
+        chunks: the final text, in chunks; none if there was no speech.
         start, end: the time that the final covers, in seconds from the meeting's start.
 
     Returns:
@@ -101,10 +101,10 @@ def _is_outdated(chunk: Chunk, final: FinalSpan) -> bool:
     return chunk.start <= final.start or (chunk.start + chunk.end) / 2 < final.end
 
 
-def _match(open_chunks: Sequence[OpenChunk], chunks: Sequence[Chunk]) -> tuple[list[Chunk], list[OpenChunk]]:
-    """Give each piece the id of the interim chunk at its time, and return the interim chunks that are left as well."""
+def _match(open_chunks: Sequence[InterimChunk], chunks: Sequence[Chunk]) -> tuple[list[Chunk], list[InterimChunk]]:
+    """Give each chunk the id of the interim chunk at its time, and return the interim chunks that are left as well."""
     unmatched = list(open_chunks)
-    found: list[OpenChunk | None] = []
+    found: list[InterimChunk | None] = []
     for chunk in chunks:
         same = next((known for known in unmatched if _is_same_utterance(known, chunk)), None)
         if same is not None:
@@ -120,7 +120,7 @@ def _match(open_chunks: Sequence[OpenChunk], chunks: Sequence[Chunk]) -> tuple[l
 
 
 def _unused_id(chunk_id: str, used_ids: set[str]) -> str:
-    """Return an id that no other piece has. Only pieces of one speaker with the same start need a suffix."""
+    """Return an id that no other chunk has. Only chunks of one speaker with the same start need a suffix."""
     number, unused = 1, chunk_id
     while unused in used_ids:
         number += 1
@@ -128,12 +128,12 @@ def _unused_id(chunk_id: str, used_ids: set[str]) -> str:
     return unused
 
 
-def _is_same_utterance(known: OpenChunk, chunk: Chunk) -> bool:
+def _is_same_utterance(known: InterimChunk, chunk: Chunk) -> bool:
     overlap = min(known.end, chunk.end) - max(known.start, chunk.start)
     return overlap > 0 or abs(known.start - chunk.start) < SAME_START_S
 
 
-def retract(known: OpenChunk) -> Chunk:
+def retract(known: InterimChunk) -> Chunk:
     """Build the chunk that retracts an interim chunk."""
     return Chunk(
         chunk_id=known.chunk_id,
@@ -147,9 +147,9 @@ def retract(known: OpenChunk) -> Chunk:
     )
 
 
-def to_open_chunk(chunk: Chunk) -> OpenChunk:
-    """Return what must be known of an interim chunk to match or retract it."""
-    return OpenChunk(
+def to_interim_chunk(chunk: Chunk) -> InterimChunk:
+    """Return the fields of an interim chunk that match or retract it."""
+    return InterimChunk(
         chunk_id=chunk.chunk_id,
         speaker=chunk.speaker,
         speaker_id=chunk.speaker_id,
@@ -159,7 +159,7 @@ def to_open_chunk(chunk: Chunk) -> OpenChunk:
     )
 
 
-def _with_open_chunks(utterances: OpenUtterances, channel: str, chunks: tuple[OpenChunk, ...]) -> OpenUtterances:
-    others = [(known, pieces) for known, pieces in utterances.open_chunks.items() if known != channel]
+def _with_open_chunks(utterances: OpenUtterances, channel: str, chunks: tuple[InterimChunk, ...]) -> OpenUtterances:
+    others = [(known, interims) for known, interims in utterances.open_chunks.items() if known != channel]
     open_chunks = dict(others[1 - MAX_CHANNELS :]) | ({channel: chunks} if chunks else {})
     return utterances.model_copy(update={"open_chunks": open_chunks})

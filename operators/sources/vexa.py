@@ -25,7 +25,7 @@ from operators.sources.speech import (
     build_chunks,
 )
 from operators.sources.times import SourceTime
-from operators.sources.utterances import OpenChunk, retract, to_open_chunk
+from operators.sources.utterances import InterimChunk, retract, to_interim_chunk
 
 SOURCE = "vexa"
 MAX_DRAFTS = 50
@@ -39,7 +39,7 @@ _END_STATUSES = ("completed", "failed")
 class VexaState(SpeechState):
     """The state of a session: its drafts by chunk id, and the chunk ids of its last final segments."""
 
-    drafts: dict[str, OpenChunk] = {}  # noqa: RUF012 - pydantic copies it
+    drafts: dict[str, InterimChunk] = {}  # noqa: RUF012 - pydantic copies it
     final_ids: tuple[str, ...] = ()
 
 
@@ -138,7 +138,7 @@ def _apply_segment(
     if is_final:
         final_ids = (*(known for known in final_ids[-MAX_FINAL_IDS:] if known != chunk_id), chunk_id)
     elif text:
-        drafts = dict(list(drafts.items())[1 - MAX_DRAFTS :]) | {chunk_id: to_open_chunk(chunk)}
+        drafts = dict(list(drafts.items())[1 - MAX_DRAFTS :]) | {chunk_id: to_interim_chunk(chunk)}
     update = {"times": times, "labels": labels, "drafts": drafts, "final_ids": final_ids}
     return state.model_copy(update=update), chunk
 

@@ -127,7 +127,7 @@ class DeliveryPage(BaseModel):
     before: int | None
 
 
-class ReplayResult(BaseModel):
+class RedeliveryResult(BaseModel):
     """The number of deliveries that were queued again."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"replayed": 3}]})
@@ -250,11 +250,13 @@ async def replay_webhook_delivery(webhook_id: UUID, delivery_id: DeliveryId, ser
 
 
 @router.post("/{webhook_id}/replay", status_code=202, responses=problem_responses(404, 409))
-async def replay_failed_deliveries(webhook_id: UUID, replayed: ReplayRequest, services: ServicesDep) -> ReplayResult:
+async def replay_failed_deliveries(
+    webhook_id: UUID, replayed: ReplayRequest, services: ServicesDep
+) -> RedeliveryResult:
     """Deliver all failed events again that were created since a time."""
     async with services.database.begin() as conn:
         count = await webhook_deliveries.replay_failed(conn, DEFAULT_TEAM_ID, webhook_id, replayed.since)
-    return ReplayResult(replayed=count)
+    return RedeliveryResult(replayed=count)
 
 
 async def _check_url(services: Services, url: str) -> str:

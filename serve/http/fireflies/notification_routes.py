@@ -28,7 +28,7 @@ KNOWN_EVENTS = ("meeting.bot_joined", "meeting.transcribed", "meeting.summarized
 SIGNATURE_PREFIX = "sha256="
 
 
-class WebhookBody(BaseModel):
+class FirefliesNotification(BaseModel):
     """A webhook of Fireflies. Further fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -57,7 +57,7 @@ _EXAMPLE = {"event": "meeting.transcribed", "timestamp": 1_795_000_000_000, "mee
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": WebhookBody.model_json_schema(), "example": _EXAMPLE}},
+            "content": {"application/json": {"schema": FirefliesNotification.model_json_schema(), "example": _EXAMPLE}},
         }
     },
 )
@@ -92,7 +92,7 @@ async def receive_fireflies_webhook(
         await _count(services, "refused:invalid")
         return problem_response("bad-request", 400, "the body is not JSON")
     try:
-        webhook = WebhookBody.model_validate(content)
+        webhook = FirefliesNotification.model_validate(content)
     except ValidationError as error:
         await _count(services, "refused:invalid")
         invalid = to_invalid_input_error(error)
@@ -100,7 +100,7 @@ async def receive_fireflies_webhook(
     return await _store(services, webhook, hashlib.sha256(body).hexdigest())
 
 
-async def _store(services: Services, webhook: WebhookBody, digest: str) -> WebhookReceipt:
+async def _store(services: Services, webhook: FirefliesNotification, digest: str) -> WebhookReceipt:
     is_known = webhook.event in KNOWN_EVENTS
     async with services.database.begin() as conn:
         is_new = is_known and await source_notifications.add_notification(

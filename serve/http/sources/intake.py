@@ -61,7 +61,7 @@ class _StoredSession(StrictModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SourceDelivery:
     """The circumstances of a request with messages.
 
     Attributes:
@@ -122,7 +122,7 @@ def read_delivery_id(headers: Mapping[str, str]) -> str | None:
     return next((headers[name] for name in WEBHOOK_ID_HEADERS if headers.get(name)), None)
 
 
-async def take_messages(services: Services, delivery: Delivery, messages: Sequence[Any]) -> list[MessageResult]:
+async def take_messages(services: Services, delivery: SourceDelivery, messages: Sequence[Any]) -> list[MessageResult]:
     """Append the chunks of messages. An invalid message doesn't refuse the others.
 
     Args:
@@ -162,7 +162,7 @@ async def take_messages(services: Services, delivery: Delivery, messages: Sequen
 
 
 async def _take_messages_of_meeting(
-    services: Services, delivery: Delivery, meeting_id: UUID, messages: Mapping[int, dict[str, Any]]
+    services: Services, delivery: SourceDelivery, meeting_id: UUID, messages: Mapping[int, dict[str, Any]]
 ) -> dict[int, MessageResult]:
     adapter, sessions = delivery.adapter, services.source_sessions
     key = (str(meeting_id), adapter.name, delivery.session)
@@ -197,7 +197,7 @@ async def _take_messages_of_meeting(
 
 
 def _fold(
-    delivery: Delivery, state: StrictModel, context: AdapterContext, messages: Mapping[int, dict[str, Any]]
+    delivery: SourceDelivery, state: StrictModel, context: AdapterContext, messages: Mapping[int, dict[str, Any]]
 ) -> tuple[StrictModel, dict[int, MessageResult], dict[int, list[NewEvent]]]:
     """Fold messages through the adapter. Return the next state, the results of messages without events, and the events."""
     results: dict[int, MessageResult] = {}
@@ -229,7 +229,7 @@ def _to_result(index: int, events: Sequence[NewEvent], answers: Sequence[AppendR
 
 
 def _to_events(
-    delivery: Delivery, index: int, message: Mapping[str, Any], payloads: Sequence[Chunk | SpeakerRenamed]
+    delivery: SourceDelivery, index: int, message: Mapping[str, Any], payloads: Sequence[Chunk | SpeakerRenamed]
 ) -> list[NewEvent]:
     """Make the events of a message's renames and chunks. A delivery with an id gives the same event ids again."""
     own_id = delivery.adapter.read_delivery_id(message)
@@ -242,7 +242,7 @@ def _to_events(
 
 
 async def _find_meeting(
-    services: Services, delivery: Delivery, message: Mapping[str, Any], known_ids: dict[str, UUID]
+    services: Services, delivery: SourceDelivery, message: Mapping[str, Any], known_ids: dict[str, UUID]
 ) -> UUID | None:
     """Find the meeting that a message names, and open it if it is new. Return None if the message names none."""
     adapter = delivery.adapter

@@ -21,8 +21,8 @@ from serve.http.dependencies.message_socket import MAX_MESSAGE_BYTES
 from serve.http.dependencies.services import ServicesDep
 from serve.http.problems import problem_responses
 from serve.http.sources.intake import (
-    Delivery,
     MessageResult,
+    SourceDelivery,
     authenticate,
     read_config,
     read_delivery_id,
@@ -256,7 +256,7 @@ async def receive_messages(
     config = await read_config(services, source)
     headers = dict(request.headers)
     await authenticate(services, source, config, headers, body)
-    delivery = Delivery(adapter, config, meeting, session, speaker, read_delivery_id(headers))
+    delivery = SourceDelivery(adapter, config, meeting, session, speaker, read_delivery_id(headers))
     return summarize(await take_messages(services, delivery, _parse_messages(body)))
 
 

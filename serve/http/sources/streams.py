@@ -10,7 +10,7 @@ from operators.sources import find_adapter
 from serve.http.dependencies.message_socket import MessageError, serve_messages
 from serve.http.dependencies.services import ServicesDep
 from serve.http.problems import FieldError
-from serve.http.sources.intake import Delivery, MessageResult, authenticate, read_config, take_messages
+from serve.http.sources.intake import MessageResult, SourceDelivery, authenticate, read_config, take_messages
 from serve.http.sources.routes import (
     MAX_MESSAGE_COUNT,
     MeetingQuery,
@@ -41,7 +41,7 @@ async def stream_messages(
     It closes with 4401 if the signature or key is wrong, with 4404 if there is no such source or meeting, and with 4422 if the
     address is invalid. 1013 means that the limit of live streams is reached, or that a store is unavailable: connect again.
     """
-    deliveries: list[Delivery] = []
+    deliveries: list[SourceDelivery] = []
 
     async def check_request() -> None:
         adapter = find_adapter(source)
@@ -50,7 +50,7 @@ async def stream_messages(
         if meeting is not None:
             async with services.database.connect() as conn:
                 await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting)
-        deliveries.append(Delivery(adapter, config, meeting, session, speaker, None, waits_for_lane=True))
+        deliveries.append(SourceDelivery(adapter, config, meeting, session, speaker, None, waits_for_lane=True))
 
     async def answer(message: Any) -> dict[str, Any]:
         messages = cast("list[Any]", message) if isinstance(message, list) else [message]

@@ -7,7 +7,7 @@ import hmac
 
 import pytest
 
-from cluster.fireflies_sim.meeting import Caption, Meeting, MeetingState, cut_into_sentences
+from cluster.fireflies_sim.meeting import SimulatedCaption, SimulatedMeeting, SimulatedMeetingState, cut_into_sentences
 from cluster.fireflies_sim.meeting_analytics import analyze, summarize
 from cluster.fireflies_sim.scenario_steps import Broadcast
 from cluster.fireflies_sim.scenarios import captured, conversation, final_texts
@@ -17,8 +17,8 @@ from cluster.fireflies_sim.wire_format import BodyForm, WireFormat
 GREETING = Broadcast(1.5, "65000", "Good morning.", "Ann", 0.5, 1.4)
 
 
-def meeting_with(*broadcasts: Broadcast) -> Meeting:
-    meeting = Meeting("demo", "Demo", 0, ())
+def meeting_with(*broadcasts: Broadcast) -> SimulatedMeeting:
+    meeting = SimulatedMeeting("demo", "Demo", 0, ())
     for broadcast in broadcasts:
         meeting.add(broadcast)
     return meeting
@@ -39,7 +39,7 @@ def test_a_meeting_that_begins_anew_has_no_captions() -> None:
     meeting = meeting_with(GREETING)
     meeting.end()
     meeting.begin(5)
-    assert (meeting.state, meeting.began_at, meeting.captions()) == (MeetingState.ACTIVE, 5, [])
+    assert (meeting.state, meeting.began_at, meeting.captions()) == (SimulatedMeetingState.ACTIVE, 5, [])
 
 
 def test_a_new_chunk_id_is_unused() -> None:
@@ -50,25 +50,25 @@ def test_a_new_chunk_id_is_unused() -> None:
 
 def test_sentences_are_whole_and_keep_every_word() -> None:
     captions = [
-        Caption("So we move in", "Ann", 0.0, 2.0),
-        Caption("May. Do we", "Ann", 2.0, 3.5),
-        Caption("Yes.", "Bob", 3.0, 3.2),
-        Caption("agree?", "Ann", 3.5, 4.0),
+        SimulatedCaption("So we move in", "Ann", 0.0, 2.0),
+        SimulatedCaption("May. Do we", "Ann", 2.0, 3.5),
+        SimulatedCaption("Yes.", "Bob", 3.0, 3.2),
+        SimulatedCaption("agree?", "Ann", 3.5, 4.0),
     ]
     assert cut_into_sentences(captions) == [
-        Caption("So we move in May.", "Ann", 0.0, 2.5),
-        Caption("Do we", "Ann", 2.5, 3.5),
-        Caption("Yes.", "Bob", 3.0, 3.2),
-        Caption("agree?", "Ann", 3.5, 4.0),
+        SimulatedCaption("So we move in May.", "Ann", 0.0, 2.5),
+        SimulatedCaption("Do we", "Ann", 2.5, 3.5),
+        SimulatedCaption("Yes.", "Bob", 3.0, 3.2),
+        SimulatedCaption("agree?", "Ann", 3.5, 4.0),
     ]
     assert cut_into_sentences([]) == []
 
 
 def test_analytics_count_what_each_speaker_says() -> None:
     captions = [
-        Caption("Um we will move on Monday.", "Ann", 0.0, 3.0),
-        Caption("How many boxes?", "Bob", 3.0, 4.0),
-        Caption("Three hundred.", "Ann", 4.0, 5.0),
+        SimulatedCaption("Um we will move on Monday.", "Ann", 0.0, 3.0),
+        SimulatedCaption("How many boxes?", "Bob", 3.0, 4.0),
+        SimulatedCaption("Three hundred.", "Ann", 4.0, 5.0),
     ]
     analytics = analyze(captions)
     assert analytics["categories"] == {"questions": 1, "date_times": 1, "metrics": 0, "tasks": 1}
