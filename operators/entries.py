@@ -129,7 +129,6 @@ class MeetingEnded(StrictModel):
     reason: Name = "ended by request"
 
 
-EntryKind = Literal["started", "chunk", "config", "speakers", "moved", "ended"]
 EntryPayload = MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | MeetingMoved | MeetingEnded
 _PAYLOAD_TYPES: dict[
     str, type[MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | MeetingMoved | MeetingEnded]

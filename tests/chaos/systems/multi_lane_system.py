@@ -152,11 +152,6 @@ class MultiLaneSystem(SingleLaneSystem):
         query = "select title from meetings where lane_id = any(:lanes) and status <> 'ended'"
         return {title for (title,) in query_rows(self.engine, query, lanes=list(lane_ids))}
 
-    def running_lane_ids(self) -> list[str]:
-        """Return the lanes that have a running process."""
-        with self._lock:
-            return [lane_id for lane_id, process in self._lane_processes.items() if process.is_alive()]
-
     def kill_lane(self, lane_id: str) -> bool:
         """SIGKILL a lane's process. Returns False if it has none."""
         with self._lock:
