@@ -1,4 +1,4 @@
-"""Cancellation of tasks that call stores."""
+"""Cancellation of tasks that call stores, and of the callers that wait for a shared task."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 REPEAT_S = 1.0
-"""Seconds until a task that goes on is cancelled once more."""
+"""Seconds until a task that continues is cancelled once more."""
 
 
 def raise_if_cancelled() -> None:
     """End the current task if it was cancelled.
 
     Call it in each loop that survives a store's errors. A call that is cancelled rolls its transaction back. If that fails, its
-    error replaces the cancellation, so the loop would go on for ever.
+    error replaces the cancellation, so the loop would continue for ever.
 
     Raises:
         asyncio.CancelledError: the task was cancelled.
@@ -43,3 +43,13 @@ async def cancel_tasks(tasks: Iterable[asyncio.Future[Any]]) -> list[Any]:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=REPEAT_S)
     return await asyncio.gather(*ordered, return_exceptions=True)
+
+
+def retrieve_exception(task: asyncio.Future[Any]) -> None:
+    """Retrieve a task's exception, so that asyncio doesn't log it if all callers that wait for the task were cancelled.
+
+    Args:
+        task: a task that has ended. Pass the function to its `add_done_callback`.
+    """
+    if not task.cancelled():
+        task.exception()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ import typer
 
 from cluster.commands.api_call import call_api
 from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server
-from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from cluster.commands.terminal import console, format_time, print_json, results, sanitize_for_terminal
 from operators.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def _dead_letter_table(dead_letters: list[dict[str, Any]]) -> Table:
         resubmission_note = " (resubmitted)" if dead_letter["resubmitted_at"] else ""
         table.add_row(
             str(dead_letter["id"]),
-            _format_time(dead_letter["created_at"]),
+            format_time(dead_letter["created_at"]),
             dead_letter["meeting_id"] or "",
             dead_letter["kind"] or "",
             "" if dead_letter["ordinal"] is None else str(dead_letter["ordinal"]),
@@ -180,8 +179,8 @@ def _dead_letter_details(dead_letter: dict[str, Any]) -> Table:
         "id": str(dead_letter["id"]),
         "meeting": dead_letter["meeting_id"] or "",
         "reason": dead_letter["reason"],
-        "since": _format_time(dead_letter["created_at"]),
-        "resubmitted": _format_time(dead_letter["resubmitted_at"]),
+        "since": format_time(dead_letter["created_at"]),
+        "resubmitted": format_time(dead_letter["resubmitted_at"]),
         "lane": f"{dead_letter['lane_id']}, at {dead_letter['log_id']}",
     }
     rows |= {f"field {name}": str(value) for name, value in dead_letter["fields"].items()}
@@ -192,7 +191,3 @@ def _dead_letter_details(dead_letter: dict[str, Any]) -> Table:
         if value:
             grid.add_row(sanitize_for_terminal(name), sanitize_for_terminal(value))
     return grid
-
-
-def _format_time(instant: str | None) -> str:
-    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""

@@ -11,7 +11,7 @@ import typer
 
 from cluster.commands.api_call import call_api
 from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server, read_targets
-from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from cluster.commands.terminal import console, format_time, print_json, results, sanitize_for_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -270,17 +270,13 @@ def _session_table(found: list[dict[str, Any]]) -> Table:
         table.add_row(
             sanitize_for_terminal(session["transcript_id"]),
             "paused" if session["is_paused"] else session["status"],
-            _format_time(session["connected_at"]),
+            format_time(session["connected_at"]),
             str(len(session["gaps"])),
             "" if budget is None else f"{budget['remaining']} of {budget['limit']}",
             session["meeting_id"],
             sanitize_for_terminal(session["last_error"] or ""),
         )
     return table
-
-
-def _format_time(instant: str | None) -> str:
-    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""
 
 
 def _format_ms(value: Any) -> str:

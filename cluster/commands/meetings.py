@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +12,7 @@ import typer
 
 from cluster.commands.api_call import call_api
 from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server
-from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from cluster.commands.terminal import console, format_time, print_json, results, sanitize_for_terminal
 from operators.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -265,7 +264,7 @@ def _meeting_table(meetings: list[dict[str, Any]]) -> Table:
         table.add_column("behind", no_wrap=True, justify="right")
     table.add_column("title", overflow="fold", min_width=10)
     for meeting in meetings:
-        began = [_format_time(meeting["began_at"] or meeting["created_at"])] if is_wide else []
+        began = [format_time(meeting["began_at"] or meeting["created_at"])] if is_wide else []
         behind = [str(meeting["last_accepted"] - meeting["last_committed"])] if is_wide else []
         languages = _format_languages(meeting["config"])
         table.add_row(
@@ -279,7 +278,7 @@ def _meeting_details(meeting: dict[str, Any], summary: CaptionSummary, page: str
 
     pending = f" ({meeting['pending_captions']} pending)" if meeting["pending_captions"] else ""
     without_caption = f"{summary.without_caption}: {summary.describe_reasons()}" if summary.without_caption else ""
-    ended = f"{_format_time(meeting['ended_at'])}: {meeting['end_reason']}" if meeting["ended_at"] else ""
+    ended = f"{format_time(meeting['ended_at'])}: {meeting['end_reason']}" if meeting["ended_at"] else ""
     behind = meeting["last_accepted"] - meeting["last_committed"]
     rows = {
         "id": meeting["id"],
@@ -287,7 +286,7 @@ def _meeting_details(meeting: dict[str, Any], summary: CaptionSummary, page: str
         "title": meeting["title"],
         "external id": meeting["external_id"] or "",
         "status": meeting["status"],
-        "began": _format_time(meeting["began_at"]),
+        "began": format_time(meeting["began_at"]),
         "ended": ended,
         "clock": meeting["clock"],
         "languages": _format_languages(meeting["config"]),
@@ -309,10 +308,6 @@ def _meeting_details(meeting: dict[str, Any], summary: CaptionSummary, page: str
         if value:
             grid.add_row(name, sanitize_for_terminal(value))
     return grid
-
-
-def _format_time(instant: str | None) -> str:
-    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""
 
 
 def _format_languages(config: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import unicodedata
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -38,6 +39,11 @@ def print_json(value: Any) -> None:
 def sanitize_for_terminal(text: str) -> str:
     """Return untrusted text without control characters, and with its markup escaped."""
     return escape("".join(letter for letter in text if not unicodedata.category(letter).startswith("C")))
+
+
+def format_time(instant: str | None) -> str:
+    """Return a time of the API in this machine's time zone, to the minute; "" if there is none."""
+    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""
 
 
 class ShutdownSignals:

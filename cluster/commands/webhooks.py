@@ -11,7 +11,7 @@ import typer
 
 from cluster.commands.api_call import call_api
 from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server
-from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from cluster.commands.terminal import console, format_time, print_json, results, sanitize_for_terminal
 from operators.errors import InvalidInputError
 
 if TYPE_CHECKING:  # Showing a command's help doesn't need it.
@@ -241,17 +241,13 @@ def _delivery_table(listed: list[dict[str, Any]]) -> Table:
     for delivery in listed:
         table.add_row(
             str(delivery["id"]),
-            _format_time(delivery["created_at"]),
+            format_time(delivery["created_at"]),
             delivery["event_type"],
             delivery["status"],
             str(delivery["attempts"]),
             str(delivery["response_code"] or ""),
-            _format_time(delivery["due_at"]),
+            format_time(delivery["due_at"]),
             delivery["meeting_id"] or "",
             sanitize_for_terminal(delivery["reason"] or ""),
         )
     return table
-
-
-def _format_time(instant: str | None) -> str:
-    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""

@@ -15,7 +15,7 @@ from cluster.fireflies_sim.scenario_steps import Broadcast, Disconnection, Error
 from cluster.fireflies_sim.transcript_fields import format_iso
 from cluster.fireflies_sim.wire_format import WireFormat
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class MeetingPlayback:
         if self._tasks.get(audience) is task:
             del self._tasks[audience]
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("the playback of a meeting failed", error=type(error).__name__)
+            log.error("the playback of a meeting failed", error=type(error).__name__)
 
 
 def _now_iso() -> str:

@@ -26,12 +26,12 @@ class LeaseExpiry:
 
     Args:
         engine: the database.
-        log: the ingest API of the log, which renews the leases.
+        log_writer: the ingest API of the log, which renews the leases.
         meetings: the service that ends meetings.
     """
 
-    def __init__(self, engine: AsyncEngine, log: LogWriter, meetings: MeetingService) -> None:
-        self._engine, self._log, self._meetings = engine, log, meetings
+    def __init__(self, engine: AsyncEngine, log_writer: LogWriter, meetings: MeetingService) -> None:
+        self._engine, self._log_writer, self._meetings = engine, log_writer, meetings
         self._lost: dict[UUID, int] = {}
         """When each meeting was first found lost in Redis, together with its lease (ms)."""
 
@@ -56,7 +56,7 @@ class LeaseExpiry:
         self._lost = {meeting_id: since for meeting_id, since in self._lost.items() if meeting_id in open_ids}
         ended = 0
         for meeting in recorded:
-            info = await self._log.read_state(str(meeting.id))
+            info = await self._log_writer.read_state(str(meeting.id))
             if info is None:
                 # A live importer's next call opens the meeting again. It gets a full lease to make that call.
                 lease_until = self._lost.setdefault(meeting.id, now_ms) + LEASE_MS

@@ -37,7 +37,7 @@ _SCHEMA_REF = "#/components/schemas/{model}"
 """Reference to a schema in the OpenAPI description."""
 _CODE_BY_STATUS = {413: "too-large"}
 """Problem codes that differ from HTTP's phrase for the status."""
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ async def _overloaded(_: Request, error: OverloadedError) -> JSONResponse:
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     # The stores' messages name hosts and users, so neither the response nor the log has them.
     if not isinstance(error, UnavailableError):
-        _log.warning("a request failed because a store is unavailable", error=type(error).__name__)
+        log.warning("a request failed because a store is unavailable", error=type(error).__name__)
     match error:
         case UnavailableError():
             detail = str(error)
@@ -275,5 +275,5 @@ async def _http(_: Request, error: HTTPException) -> JSONResponse:
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    _log.error("a request failed unexpectedly", error=type(error).__name__)
+    log.error("a request failed unexpectedly", error=type(error).__name__)
     return problem_response("failed", 500, "an unexpected error occurred; the server's log has its type")

@@ -26,7 +26,7 @@ FLUSH_INTERVAL_S = 1.0
 MAX_MEETINGS = 10_000
 """Meetings that a process caches."""
 
-_logger = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 _STORE_ACCEPTED = text(
@@ -132,7 +132,7 @@ class AcceptedLedger:
             try:
                 await self.flush()
             except SQLAlchemyError:
-                _logger.warning("ledger.postponed", meetings=len(self._positions))
+                log.warning("ledger.postponed", meetings=len(self._positions))
 
 
 async def store_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> set[UUID]:

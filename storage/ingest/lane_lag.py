@@ -24,7 +24,7 @@ POLL_S = 0.5
 _TICK_GRACE_MS = 2_000
 """Milliseconds overdue after which a tick is late: the lane may have committed it since it last stored its progress."""
 
-_logger = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 async def read_lane_lags(client: redis.asyncio.Redis, lanes: Mapping[str, LaneProgress]) -> dict[str, float]:
@@ -96,7 +96,7 @@ class LaneLags:
             async with self._engine.connect() as conn:
                 self._progress_by_lane = {lane.id: lane.progress for lane in await list_lanes(conn)}
         except SQLAlchemyError as error:
-            _logger.debug("lag.without_postgres", error=type(error).__name__)
+            log.debug("lag.without_postgres", error=type(error).__name__)
         self._lag_by_lane = await read_lane_lags(self._redis, self._progress_by_lane)
 
     async def run(self) -> None:
@@ -105,5 +105,5 @@ class LaneLags:
             try:
                 await self.refresh()
             except UnavailableError as error:
-                _logger.debug("lag.unknown", error=str(error))
+                log.debug("lag.unknown", error=str(error))
             await asyncio.sleep(POLL_S)

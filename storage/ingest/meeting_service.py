@@ -27,7 +27,7 @@ from storage.postgres.speaker_names import rename_in_closed_meeting
 from storage.records import MeetingRecord, OutboxEvent, meeting_transition
 from storage.redis_log.event_log import AppendResult, LogLostEntriesError, LogWriter, NewEvent
 
-_logger = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class MeetingService:
@@ -35,12 +35,12 @@ class MeetingService:
 
     Args:
         engine: the database.
-        log: the ingest API of the log.
+        log_writer: the ingest API of the log.
     """
 
-    def __init__(self, engine: AsyncEngine, log: LogWriter) -> None:
+    def __init__(self, engine: AsyncEngine, log_writer: LogWriter) -> None:
         self._engine = engine
-        self._log = log
+        self._log_writer = log_writer
         self._ledger = AcceptedLedger(engine)
 
     async def open(
@@ -112,7 +112,7 @@ class MeetingService:
         """
         position = await self._cached_position(team_id, meeting_id)
         try:
-            results = await self._log.append(str(meeting_id), events, min_ordinal=position.last_accepted)
+            results = await self._log_writer.append(str(meeting_id), events, min_ordinal=position.last_accepted)
         except (NotFoundError, LogLostEntriesError):
             # Redis lost the meeting, or forgot it a day after its last entry.
             at_ms = next((event.at_ms for event in events if event.at_ms is not None), None)
@@ -122,7 +122,7 @@ class MeetingService:
                 )
             position = await self._cached_position(team_id, meeting_id)
             try:
-                results = await self._log.append(str(meeting_id), events, min_ordinal=position.last_accepted)
+                results = await self._log_writer.append(str(meeting_id), events, min_ordinal=position.last_accepted)
             except (NotFoundError, LogLostEntriesError) as error:
                 raise UnavailableError("the log is losing entries at the moment; try again") from error
         self._ledger.record_accepted(team_id, meeting_id, max((answer.ordinal or 0 for answer in results), default=0))
@@ -187,7 +187,7 @@ class MeetingService:
             UnavailableError: the log can't be reached.
         """
         await self._cached_position(team_id, meeting_id)
-        info = await self._log.read_state(str(meeting_id))
+        info = await self._log_writer.read_state(str(meeting_id))
         # If the recording's last arrival time is lost, the present time is certainly later.
         at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
         await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", MeetingEnded(reason=reason), at_ms)])
@@ -208,7 +208,7 @@ class MeetingService:
                 # Its log is closed, and no lane writes its sentences any more. The relay publishes the events.
                 await conn.run_sync(rename_in_closed_meeting, str(meeting_id), renamed)
                 return None
-        info = await self._log.read_state(str(meeting_id))
+        info = await self._log_writer.read_state(str(meeting_id))
         at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
         (result,) = await self.append(team_id, meeting_id, [NewEvent(f"speakers-{uuid7()}", renamed, at_ms)])
         if result.reason is not None:
@@ -231,11 +231,11 @@ class MeetingService:
             record = await read_meeting(conn, team_id, meeting_id)
             await check_move_target(conn, lane_id, lane_kind_for(record.clock))
         try:
-            return await self._log.move(str(meeting_id), lane_id)
+            return await self._log_writer.move(str(meeting_id), lane_id)
         except NotFoundError:
             if closed_status := await self._restore_log(team_id, meeting_id, None):
                 raise ConflictError(closed_status, "the meeting is over; there is nothing to move") from None
-            return await self._log.move(str(meeting_id), lane_id)
+            return await self._log_writer.move(str(meeting_id), lane_id)
 
     async def reconcile(self) -> dict[UUID, int]:
         """Compare every open meeting with the log, and restore state that Redis lost. Called at the start and when Redis came back.
@@ -249,7 +249,7 @@ class MeetingService:
         async with self._engine.connect() as conn:
             records = await list_open_meetings(conn)
         for record in records:
-            info = await self._log.read_state(str(record.id))
+            info = await self._log_writer.read_state(str(record.id))
             if info is None and record.clock is Clock.RECORDED:
                 continue
             is_behind = info is None or (
@@ -275,7 +275,7 @@ class MeetingService:
 
     async def _set_status(self, team_id: str, meeting_id: UUID, new_status: Literal["paused", "live"]) -> None:
         await self._cached_position(team_id, meeting_id)
-        set_log_status = self._log.pause if new_status == "paused" else self._log.resume
+        set_log_status = self._log_writer.pause if new_status == "paused" else self._log_writer.resume
         try:
             await set_log_status(str(meeting_id))
         except NotFoundError:
@@ -319,10 +319,10 @@ class MeetingService:
                 return record.status
             cached = self._ledger.get(meeting_id)
             accepted = max(record.last_committed, record.last_accepted, cached.last_accepted if cached else 0)
-            info = await self._log.read_state(str(meeting_id))
+            info = await self._log_writer.read_state(str(meeting_id))
             values: dict[str, Any] = {"last_accepted": accepted}
             if info is None or record.log_id is None:
-                opened = await self._log.open(
+                opened = await self._log_writer.open(
                     team_id=team_id,
                     meeting_id=str(meeting_id),
                     lane_id=record.lane_id,
@@ -337,9 +337,9 @@ class MeetingService:
                 )
                 values["log_id"] = record.log_id or opened.log_id
             if info is None and record.status == "paused":
-                await self._log.pause(str(meeting_id))
+                await self._log_writer.pause(str(meeting_id))
             if info is not None:
-                await self._log.reseed(
+                await self._log_writer.reseed(
                     str(meeting_id),
                     accepted,
                     record.generation,
@@ -351,7 +351,7 @@ class MeetingService:
             if lost_count > 0:
                 counters = record.counters | {"lost": record.counters.get("lost", 0) + lost_count}
                 await write_counters(conn, meeting_id, counters)
-                _logger.error("log.lost", meeting=str(meeting_id), entries=lost_count)
+                log.error("log.lost", meeting=str(meeting_id), entries=lost_count)
             await update_meeting(conn, team_id, meeting_id, **values)
         self._ledger.record_accepted(team_id, meeting_id, accepted, is_stored=True)
         return None

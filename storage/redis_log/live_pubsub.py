@@ -13,7 +13,7 @@ from operators.stream import Interim
 from storage import redis_keys
 from storage.records import OutboxEvent
 
-_logger = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 PUBLISHED_SEQ_TTL_S = 24 * 3600
 """Seconds that Redis retains the last published `seq` of a meeting."""
@@ -75,7 +75,7 @@ def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str],
         try:
             message = orjson.dumps({"kind": "interim", "payload": payload})
         except orjson.JSONEncodeError:
-            _logger.warning("an interim can't be encoded", meeting=meeting_id)
+            log.warning("an interim can't be encoded", meeting=meeting_id)
             continue
         pipe.publish(redis_keys.live_channel(meeting_id), message)
     pipe.execute()

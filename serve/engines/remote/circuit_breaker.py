@@ -36,6 +36,7 @@ from serve.engines.protocol import CONTROL_PROMPT, Engine, Generation, NonRetrya
 from serve.engines.remote.circuit_state import CircuitBreaker, CircuitState
 from serve.engines.server_errors import ServerFailureError, ServerRejectedError
 from serve.metric_tags import metric_tag
+from storage.cancellation import retrieve_exception
 
 log = structlog.get_logger(__name__)
 
@@ -172,7 +173,7 @@ class CircuitBreakerEngine:
         # Requests that are rejected at the same time share one control request, and none of them cancels it for the others.
         if self._control_task is None or self._control_task.done():
             self._control_task = asyncio.create_task(self._run_control_prompt())
-            self._control_task.add_done_callback(_retrieve_exception)
+            self._control_task.add_done_callback(retrieve_exception)
         await asyncio.shield(self._control_task)
 
     async def _is_control_answered(self) -> bool:
@@ -268,9 +269,3 @@ class CircuitBreakerEngine:
 
     def _update_gauge(self) -> None:
         self._state_gauge.set(self._circuit.state(time.monotonic()))
-
-
-def _retrieve_exception(task: asyncio.Task[None]) -> None:
-    # The caller may be cancelled, and asyncio would then log that the exception was never retrieved.
-    if not task.cancelled():
-        task.exception()

@@ -28,7 +28,7 @@ _RECONNECT_PAUSE_S = 0.5
 _PING_INTERVAL_S = 5.0
 """Seconds without a message before a ping, and without an answer before the connection is reopened."""
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class LiveFanout:
             try:
                 await self._listen_until_disconnected()
             except (RedisError, OSError) as error:
-                _log.warning("live events lost the connection to Redis", error=type(error).__name__)
+                log.warning("live events lost the connection to Redis", error=type(error).__name__)
             for subscribed in self._subscribed_events.values():
                 subscribed.clear()
             await asyncio.sleep(_RECONNECT_PAUSE_S)
@@ -195,6 +195,6 @@ class LiveFanout:
                 for inbox in inboxes:
                     inbox.put(message)
             except (ValueError, KeyError, TypeError):
-                _log.warning("a live message can't be parsed", channel=channel)
+                log.warning("a live message can't be parsed", channel=channel)
                 for inbox in inboxes:
                     inbox.request_resync()

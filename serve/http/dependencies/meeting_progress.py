@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from storage.cancellation import retrieve_exception
 from storage.postgres import meeting_queries, transcript_queries
 from storage.records import CLOSED_STATUSES
 
@@ -76,7 +77,7 @@ class ProgressReader:
             return await asyncio.shield(last.result)
         if key not in self._next_reads:
             self._next_reads[key] = asyncio.create_task(self._read_after(key, last))
-            self._next_reads[key].add_done_callback(_retrieve_exception)
+            self._next_reads[key].add_done_callback(retrieve_exception)
         return await asyncio.shield(self._next_reads[key])
 
     async def _read_after(self, key: _Key, last: _ProgressRead | None) -> MeetingProgress:
@@ -100,9 +101,3 @@ class ProgressReader:
                 return MeetingProgress(record.seq, is_complete=False)
             # Read after the count of pending captions: a caption completed before that count is an event by now.
             return MeetingProgress(await transcript_queries.read_last_seq(conn, team_id, meeting_id), is_complete=True)
-
-
-def _retrieve_exception(task: asyncio.Task[MeetingProgress]) -> None:
-    """Retrieve a read's error, so that asyncio doesn't log it if all waiting clients have disconnected."""
-    if not task.cancelled():
-        task.exception()

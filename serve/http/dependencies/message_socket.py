@@ -24,7 +24,7 @@ from serve.http.problems import MAX_CLOSE_REASON_BYTES
 
 MAX_MESSAGE_BYTES = 1_000_000
 """The most bytes of a message."""
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class MessageError(Exception):
@@ -79,7 +79,7 @@ async def serve_messages(
     except (OverloadedError, UnavailableError) as error:
         code, reason = 1013, str(error)
     except Exception as error:  # noqa: BLE001 - after any error the client must connect again
-        _log.warning("a stream of messages was interrupted", error=type(error).__name__)
+        log.warning("a stream of messages was interrupted", error=type(error).__name__)
         code, reason = 1013, "an unexpected error occurred; connect again, and send the last message again"
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.close(code, reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore"))

@@ -27,7 +27,7 @@ from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["live events"])
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _AFTER = Query(ge=0, description="The last `seq` that you have. The events after it are sent.")
 _INTERIM = Query(description="Whether to send interim text and its drafts as well.")
@@ -140,7 +140,7 @@ async def _stream_to_socket(socket: WebSocket, services: Services, subscription:
     except WebSocketDisconnect:
         return
     except Exception as error:  # noqa: BLE001 - after any error the client must reconnect for the remaining events
-        _log.warning("a live stream was interrupted", error=type(error).__name__)
+        log.warning("a live stream was interrupted", error=type(error).__name__)
         code = 1013
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.close(code)
