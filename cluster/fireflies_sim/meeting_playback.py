@@ -125,7 +125,7 @@ class MeetingPlayback:
     async def _perform(self, meeting: SimulatedMeeting, step: Step, audience: str) -> None:
         match step:
             case Broadcast():
-                # What is said while the recording is paused is lost.
+                # Speech while the recording is paused is lost.
                 if meeting.state is not SimulatedMeetingState.PAUSED:
                     await self.send(meeting, step, audience)
             case ErrorMessage():

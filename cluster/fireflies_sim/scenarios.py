@@ -27,7 +27,7 @@ LATE_UPDATES_S = (6.0, 10.0)
 RECOGNITION_S = 0.4
 """Seconds until a spoken word is recognised."""
 CORRECTION_UPDATES = 3
-"""Last updates of a captured chunk, in which misheard words are put right."""
+"""Last updates of a captured chunk, in which misheard words are corrected."""
 REPEAT_SHARE, CASE_SHARE, CUT_WORD_SHARE, PUNCTUATION_SHARE = 0.1, 0.25, 0.25, 0.4
 """Shares of the updates that repeat the last one, flip the first letter's case, cut the last word, change its punctuation."""
 
@@ -37,7 +37,7 @@ def make_scenario(name: ScenarioName, seed: int, script: Sequence[ScriptTurn] = 
 
     Args:
         name: `conversation` sends each turn once, `words` sends it again with each word. `captured` sends chunks as the real
-            service does: about 18 updates each, four chunks at a time, misheard words put right, changes of case.
+            service does: about 18 updates each, four chunks at a time, misheard words that are corrected, changes of case.
         seed: seed of the random numbers of `captured`.
         script: the turns of the meeting.
 

@@ -66,7 +66,7 @@ class TranslationClient:
             response = getattr(handle, method).remote(*arguments)
             return await response
         except asyncio.CancelledError:
-            # Otherwise the replica would go on working on a result that is no longer needed.
+            # Otherwise the replica would continue to work on a result that is no longer needed.
             if response is not None:
                 response.cancel()
             raise

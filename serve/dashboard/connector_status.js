@@ -57,7 +57,7 @@ function since(meeting) {
     case "connected":
       return `since ${formatTimestamp(connector.connected_at)}`;
     case "paused":
-      return "what is said now is discarded";
+      return "speech is discarded now";
     case "disconnecting":
       return "filling in what is missing";
     case "reconnecting":

@@ -68,7 +68,7 @@ async def check_server(config: RemoteEngineConfig, key: str | None) -> Preflight
         )
     except UnreachableError:
         return PreflightResult(
-            "problem", f"nobody answers at {_server_address(config)}: start the server, or correct its address"
+            "problem", f"no server answers at {_server_address(config)}: start the server, or correct its address"
         )
     except ReasoningOnlyError as error:
         return PreflightResult("ok", str(error))

@@ -188,7 +188,7 @@ def _describe_engines(connection: Connection) -> dict[str, str]:
     try:
         version = read_current_config(connection)
     except InvalidInputError as error:
-        # A newer release wrote it. The meeting must go on without the description.
+        # A newer release wrote it. The meeting must continue without the description.
         log.warning("the engine configuration can't be read", field=error.field)
         return {}
     return {} if version is None else {"models": describe_translation(version.config)}

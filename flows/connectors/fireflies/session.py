@@ -172,7 +172,7 @@ class FirefliesSession:
             self._gap_found.set()
 
     def _begin_gap(self) -> None:
-        """Record that speech from now on may be missing. An open gap goes on."""
+        """Record that speech from now on may be missing. An open gap continues."""
         if not self._gaps or self._gaps[-1][1] is not None:
             self._gaps.append((self._appender.chunks.last_change_start(), None))
 

@@ -201,7 +201,7 @@ async def import_all_fireflies_transcripts(
 ) -> ImportRunView:
     """Import all transcripts since a date, in the background. `GET sync-status` shows the progress.
 
-    It goes on after a restart, and waits while the plan's requests are spent.
+    It continues after a restart, and waits while the plan's requests are spent.
     """
     since = how.since
     if not isinstance(since, datetime):

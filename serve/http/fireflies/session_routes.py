@@ -262,7 +262,7 @@ async def get_fireflies_session(session_id: UUID, services: ServicesDep) -> Sess
 async def pause_fireflies_session(
     session_id: UUID, services: ServicesDep, which: PauseRequest | None = None
 ) -> SessionView:
-    """Pause a session: what is said until it is resumed is discarded. Fireflies' recording is paused only if asked for."""
+    """Pause a session: speech is discarded until it is resumed. Fireflies' recording is paused only if asked for."""
     session = await _read(services, session_id)
     await services.meetings.pause(DEFAULT_TEAM_ID, session.meeting_id)
     await _change_recording(services, session, which, "pause_recording")

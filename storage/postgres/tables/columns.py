@@ -45,7 +45,7 @@ def import_columns() -> list[Column[object]]:
 def source_import_columns() -> list[Column[object]]:
     """Return the columns of an import from a source's API, with those of its progress.
 
-    Without a key, the team's account has it. `config` is that of new meetings. `due_at` is when the import goes on.
+    Without a key, the team's account has it. `config` is that of new meetings. `due_at` is the time at which the import continues.
     """
     return [
         *key_columns(),

@@ -118,7 +118,7 @@ class ConnectedMeeting:
         """Kill the stand-in, start it again, and wait until the session is connected again and has no gap.
 
         Args:
-            starts_over: whether the meeting starts over. Otherwise it goes on where it is by then, as at the real service.
+            starts_over: whether the meeting starts over. Otherwise it continues where it is by then, as at the real service.
         """
         before, position_s = self.read_session(), self._standin.position_s()
         with self._measured_recovery():

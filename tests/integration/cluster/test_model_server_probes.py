@@ -57,7 +57,7 @@ def payment_required(state: OpenAiServerState) -> dict[str, Any]:
 PROBLEMS = pytest.mark.parametrize(
     ("arrange", "words"),
     [
-        (server_off, "nobody answers at 127.0.0.1:.*: start the server"),
+        (server_off, "no server answers at 127.0.0.1:.*: start the server"),
         (no_such_model, "doesn't know the model.* 404 The model other does not exist"),
         (key_refused, "refuses the key"),
         (parameter_refused, "refuses every question: 400 .*'reasoning_effort'"),
@@ -121,4 +121,4 @@ def test_an_insight_server_never_blocks() -> None:
     finding = engine_checks.check_insight(make_settings(f"http://127.0.0.1:{find_free_port()}/v1", "insight"), ())
     assert (finding.state, finding.blocks) == ("problem", False)
     assert finding.found == f"{MODEL} on 127.0.0.1: as configured"
-    assert "nobody answers" in finding.advice
+    assert "no server answers" in finding.advice

@@ -57,18 +57,18 @@ def log_call_faults(source: str) -> list[str]:
         line = f"line {call.lineno}: "
         method = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
         if method == "exception":
-            found.append(line + "a traceback's message may hold what was said")
+            found.append(line + "a traceback's message may hold speech")
         if method in LEVELS and not (len(call.args) == 1 and isinstance(call.args[0], ast.Constant)):
             found.append(line + "the event must be a constant, all else a keyword")
         for keyword in call.keywords:
             if keyword.arg is None or keyword.arg in SPEECH | {"exc_info", "stack_info"}:
-                found.append(f"{line}{keyword.arg or '**'} may hold what was said")
+                found.append(f"{line}{keyword.arg or '**'} may hold speech")
             if keyword.arg in OTHER_NAMES:
                 found.append(f"{line}{keyword.arg} is called {OTHER_NAMES[keyword.arg]} everywhere")
             names = {node.attr for node in ast.walk(keyword.value) if isinstance(node, ast.Attribute)}
             names |= {node.id for node in ast.walk(keyword.value) if isinstance(node, ast.Name)}
             if held := names & SPEECH:
-                found.append(f"{line}{keyword.arg} takes {', '.join(sorted(held))}, which may hold what was said")
+                found.append(f"{line}{keyword.arg} takes {', '.join(sorted(held))}, which may hold speech")
     return found
 
 

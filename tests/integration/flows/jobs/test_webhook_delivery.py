@@ -201,7 +201,7 @@ async def test_retry_after_delays_the_whole_endpoint(aengine: AsyncEngine, engin
         assert delivery.due_at is not None
         assert delivery.attempted_at is not None
         assert delivery.due_at - delivery.attempted_at >= timedelta(seconds=100)
-        # A second endpoint shows that the sender goes on, while the first one gets no event of another meeting.
+        # A second endpoint shows that the sender continues, while the first one gets no event of another meeting.
         free, _ = await add_endpoint(aengine, receiver.url("free"))
         commit_sentences(engine, other, 1)
         await wait_for_deliveries(aengine, free, all_ended(1))
