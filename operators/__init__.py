@@ -1,8 +1,9 @@
 """The domain model and the pure stream logic: no clock, no I/O; time is data.
 
-Here are the log's entries, the operators (`dedup`, `sentences`, `context_window`, `ticks`), requests to translation and
-insight engines, the engines' configuration, outbound webhooks as data (`webhooks`), and the errors of the whole project.
-`subtitles` and `transcripts` read files; `sources` reads messages of other services; `word_lists` reads words by language.
+`entries` has the log's entries. The operators are `dedup`, `sentences`, `context_window` and `ticks`. Here are also the
+requests to translation and insight engines, and the engines' configuration. `webhooks` has outbound webhooks as data, and
+`errors` the errors of the whole project. `subtitles` and `transcripts` read files. `sources` reads messages of other services,
+and `word_lists` reads words by language.
 `address_check` says to which addresses Parley connects for users of its API.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.

@@ -4,8 +4,8 @@ The last arrival of a chunk wins, except that an interim never replaces the chun
 fixed time after its last entry. Then it closes, and its speaker's speech before its start is late. A chunk id identifies
 revisions, even of a closed chunk.
 
-Speakers are renamed here, so that the next operators see present names only. A rename is an entry of the log. A speaker whose
-name is only a label (`Speaker 1`) is also renamed by the first chunk that has the same speaker id and another name.
+Speakers are renamed here, so that the next operators see present names only. A rename is an entry of the log. Some speakers
+have only a label as name, such as `Speaker 1`. The first chunk with the same speaker id and another name renames them, too.
 """
 
 from __future__ import annotations

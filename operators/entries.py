@@ -93,7 +93,7 @@ class MeetingStarted(StrictModel):
     generation: int = Field(ge=1)
     config: MeetingConfig
     began_at: EpochMs | None = None
-    """When the first generation began (ms); None if this is the first."""
+    """Begin of the first generation (ms); None if this is the first."""
     renames: tuple[SpeakerRenamed, ...] = ()
     """The renames of earlier generations, in order."""
 

@@ -1,7 +1,8 @@
 """Speaker keys: chunks with the same key are segmented as one person's speech.
 
-A key is the speaker's name, with the speaker's id if there is one. Two kinds of speech have a key of their own, which has a
-third part, because other speech of the speaker must not join them:
+A key is the speaker's name, with the speaker's id if there is one. Two kinds of speech have a key with a third
+part, because the speaker's other speech must not join them:
+
 - a chunk that was resubmitted from a dead letter, because the speech after it is closed;
 - the speech of a speaker before it was merged into another one.
 """

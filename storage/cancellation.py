@@ -28,7 +28,7 @@ async def cancel_tasks(tasks: Iterable[asyncio.Future[Any]]) -> list[Any]:
     """Cancel tasks until each of them has ended.
 
     One cancellation may be lost: until Python 3.12, `asyncio.wait_for` discards it if its result comes at the same time
-    (github.com/python/cpython/issues/86296), and clients of stores call it while they connect.
+    (github.com/python/cpython/issues/86296). Clients of stores call `wait_for` while they connect.
 
     Args:
         tasks: the tasks.

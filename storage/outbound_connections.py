@@ -1,6 +1,6 @@
 """Connections to addresses that users of the API name. They lead to allowed addresses only.
 
-The address is checked where the socket is opened, after the name was resolved, and that very address is connected to. So a
+The address is checked after the name was resolved, where the socket is opened. The socket connects to that very address. So a
 name that resolves to another address the next time gains nothing, and neither does a redirect. No proxy is used.
 """
 

@@ -16,9 +16,15 @@ def lane_log(lane_id: str) -> str:
 def meeting_log_state(meeting_id: str) -> str:
     """Key of the log's state of a meeting, a hash. It expires a day after the last call that found the meeting open.
 
-    Fields: `team_id`, `meeting_id`, `lane`, `clock`, `status` (`open`, `paused`, `ended`, `failed`), `n` (the last
-    ordinal), `moves`, `generation`, `began_at` and `last_at` (ms, arrival of the first and of the last entry), `config`
-    (JSON), `started_n` and `started_id` (the first entry), and `lease_until` (ms, recorded clocks only).
+    Fields:
+
+    - `team_id`, `meeting_id`, `lane`, `clock`, `moves`, `generation`
+    - `status`: `open`, `paused`, `ended` or `failed`
+    - `n`: the last ordinal
+    - `began_at`, `last_at`: arrival of the first and of the last entry (ms)
+    - `config`: JSON
+    - `started_n`, `started_id`: the first entry
+    - `lease_until`: end of the lease (ms, recorded clocks only)
     """
     return f"meeting:{meeting_id}"
 

@@ -18,8 +18,8 @@ class Finding:
 
     Attributes:
         about: the subject of the check.
-        state: `ok`, `missing` (an optional part), `problem`, `running` (a Parley on this port), or `loading` (a server that is
-            not ready yet, for which `parley up` waits).
+        state: `ok`, `missing` (an optional part), `problem` or `running` (a Parley on this port). `loading` is a server that is
+            not ready yet: `parley up` waits for it.
         found: the observed value.
         advice: how to fix a problem, or the benefit of a missing part; empty if there is nothing to do.
         blocks: whether the finding prevents `parley up` from running.

@@ -18,7 +18,7 @@ ERROR_TEXT = "Connection error: the transcription service is temporarily unavail
 def add_late_revisions(broadcasts: Sequence[Broadcast], seed: int) -> tuple[Broadcast, ...]:
     """Delay the last text of every third chunk, until later chunks have begun.
 
-    In its place comes a text that lacks the last word, or, if the chunk is a single word, the word in other case.
+    In its place comes a text that lacks the last word. If the chunk is a single word, that comes in other case.
 
     Args:
         broadcasts: the broadcasts, in the order of their times.

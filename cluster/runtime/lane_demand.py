@@ -19,8 +19,9 @@ POLL_S = 0.5
 class LaneDemand:
     """Decides whether a lane must run. Call it for the current answer.
 
-    A live lane must run until it is drained. A batch lane must run while it has an open meeting, or entries in the log that it
-    has not committed or still needs, and for `IDLE_TIMEOUT_S` longer. A draining lane without work stops at once.
+    A live lane must run until it is drained. A batch lane must run while it has an open meeting. It must also run
+    while it has entries in the log that it has not committed or still needs. It runs for `IDLE_TIMEOUT_S` longer. A draining
+    lane without work stops at once.
 
     Args:
         engine: the database.

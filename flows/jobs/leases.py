@@ -33,7 +33,7 @@ class LeaseExpiry:
     def __init__(self, engine: AsyncEngine, log_writer: LogWriter, meetings: MeetingService) -> None:
         self._engine, self._log_writer, self._meetings = engine, log_writer, meetings
         self._lost: dict[UUID, int] = {}
-        """When each meeting was first found lost in Redis, together with its lease (ms)."""
+        """The time at which each meeting was first found lost in Redis, together with its lease (ms)."""
 
     async def run_once(self, now_ms: int) -> int:
         """Check every open recorded meeting once.

@@ -1,6 +1,6 @@
 """The HTTP client of webhooks. It connects to public addresses only, unless private ones are allowed.
 
-The address is checked where the socket is opened, after the name was resolved, and that very address is connected to. So a
+The address is checked after the name was resolved, where the socket is opened. The socket connects to that very address. So a
 name that resolves to another address the next time gains nothing. Redirects are not followed, and no proxy is used.
 """
 

@@ -166,7 +166,7 @@ class Committer:
         return min(needed if arriving is None else [*needed, arriving], key=parse_stream_id, default=None)
 
     def first_due_tick(self) -> int | None:
-        """When the first uncommitted tick of any meeting is due (ms, by the meeting's clock); None if none is."""
+        """Return the due time of the first uncommitted tick (ms, by its meeting's clock); None if there is none."""
         return min(list(self._due_ticks.values()), default=None)
 
     def _finish_handovers(self, changes: dict[str, MeetingChange]) -> list[str]:

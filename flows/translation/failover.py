@@ -65,7 +65,7 @@ class EngineFailover:
         self._applications: dict[tuple[asyncio.AbstractEventLoop, str], TranslationClient] = {}
         self._healthy: set[str] = set()
         self._unavailable_since: dict[str, float] = {}
-        """When each unavailable application was first found so, on the monotonic clock."""
+        """The time at which each unavailable application was first found so, on the monotonic clock."""
         self._probes: dict[str, asyncio.Task[None]] = {}
 
     async def translate(self, request: TranslationRequest) -> Translation:

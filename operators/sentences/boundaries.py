@@ -1,8 +1,8 @@
 """Sentence boundaries: the words of a text, and the words after which a mark ends a sentence.
 
-The decision depends on two words before and one word after only, so it can be repeated from any position of a text. Full
+The decision depends on two words before and one word after only. So it can be repeated from any position of a text. Full
 stops are ambiguous: `operators.sentences.full_stops` decides on them. Standalone marks, closing quotes and emoji belong to
-the word before them, even if they have a chunk of their own.
+the word before them, even in a chunk of their own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The segmenter: splits the text of a speaker's chunks into segments, one for each sentence.
 
 It is a pure function of the chunks' text and speech time. Text is split at punctuation marks first. A run is the text between
-two marks. A run is split again, at pauses and at a maximum length, only if it is unpunctuated speech: if its speaker has
-ended no sentence with a mark yet, or if the run is too long for one sentence.
+two marks. A run of unpunctuated speech is split again, at pauses and at a maximum length. Speech is unpunctuated if
+its speaker has ended no sentence with a mark yet. A run that is too long for one sentence is unpunctuated, too.
 """
 
 from __future__ import annotations

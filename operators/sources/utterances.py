@@ -1,6 +1,6 @@
 """Utterances in progress: the interim chunks of a session, which finals replace.
 
-A source repeats an utterance in progress with more or other words, and then sends its final text without an id in common.
+A source repeats an utterance in progress with more or other words. Its final text follows, without an id in common.
 So an interim and a final are matched by their channel (a participant or an audio channel) and their times.
 """
 
@@ -102,7 +102,7 @@ def _is_outdated(chunk: Chunk, final: FinalSpan) -> bool:
 
 
 def _match(open_chunks: Sequence[InterimChunk], chunks: Sequence[Chunk]) -> tuple[list[Chunk], list[InterimChunk]]:
-    """Give each chunk the id of the interim chunk at its time, and return the interim chunks that are left as well."""
+    """Give each chunk the id of the interim chunk at its time. Return these chunks, and the interim chunks that are left."""
     unmatched = list(open_chunks)
     found: list[InterimChunk | None] = []
     for chunk in chunks:

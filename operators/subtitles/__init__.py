@@ -1,12 +1,12 @@
-"""Subtitles: speech and its translation as WebVTT and SubRip files; and what such files say.
+"""Subtitles: speech and its translation as WebVTT and SubRip files, and the contents of such files.
 
-Both formats are written and read here side by side, so that what Parley writes reads back as it was:
+Both formats are written and read here side by side, so that Parley's own files read back unchanged:
 
 - The speaker is a voice in VTT, `<v Name>text</v>`, and a prefix in SRT, `Name: text`.
 - A translation is the second line of its cue: `<lang pt>…</lang>` in VTT, `<i>…</i>` in SRT. All cues of a file have
-  one, or none has. So a file in which every cue is made like that is read without its translations, and anywhere else
+  one, or none has. So a file in which every cue is made like that is read without its translations. In any other file
   these tags are only tags.
-- Text and names are one line with single spaces, so that neither a blank line nor a line break ends a cue.
+- Text and names are one line with single spaces. So neither a blank line nor a line break ends a cue.
 - Times are whole milliseconds. Players drop a cue without length, so each lasts a millisecond at least.
 
 Files by others are read as far as they can be, and each line that is left out is reported. `operators.transcripts` reads
@@ -14,7 +14,7 @@ other transcript files. It attributes their speech to speakers by the same rules
 
 | module | does |
 |---|---|
-| `cue.py` | a cue, and what a file says |
+| `cue.py` | a cue, and the contents of a file |
 | `formatter.py` | writes VTT and SRT |
 | `parser.py` | reads a file: all of the following in turn |
 | `cue_blocks.py` | finds the cues, their times and their lines |

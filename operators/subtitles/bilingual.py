@@ -29,10 +29,10 @@ def drop_parley_translations(payloads: Sequence[str], *, vtt: bool) -> Sequence[
 def find_source_lines(
     cues: Sequence[Sequence[CueLine]], language_of: DetectLanguage, spoken_language: str | None
 ) -> tuple[list[slice], str] | None:
-    """Find the lines of each cue that are in the spoken language, in a file that repeats each cue in a second language.
+    """Find the lines in the spoken language, in a file that repeats each cue in a second language.
 
-    A file is bilingual if most cues change the script once. It is also bilingual if most cues have two lines, and all first
-    lines are in one language and all second lines in another. The first language is the source, unless the second one is
+    A file is bilingual if most cues change the script once. It is also bilingual if most cues have two lines: all first
+    lines in one language, all second lines in another. The first language is the source, unless the second one is
     known to be spoken.
 
     Args:

@@ -70,7 +70,7 @@ def _check_translations(cues: Sequence[Cue]) -> None:
 
 
 def _milliseconds(cue: Cue) -> tuple[int, int]:
-    """Return the start and the end of a cue in ms, at least 1 ms apart, because players drop a cue without length."""
+    """Return the start and the end of a cue in ms, at least 1 ms apart. Players drop a cue without length."""
     start = round(cue.start * 1000)
     return start, max(round(cue.end * 1000), start + 1)
 

@@ -91,9 +91,9 @@ def _parse_entries(entry_list: EntryList, name: str) -> ParsedTranscript:
 
 
 def _load_document(text: str, name: str) -> tuple[Any, dict[str, Any] | None]:
-    """Return the file as one JSON document, and its first line that is not blank, if that is an object on its own.
+    """Return the file as one JSON document, and its first line that is not blank.
 
-    The document is None for JSONL: a file of several lines, each of them JSON.
+    The line is None if it is no object on its own. The document is None for JSONL: a file of several lines, each of them JSON.
     """
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:

@@ -148,8 +148,8 @@ def _speech_lines(lines: Sequence[tuple[int, str]], issues: list[TranscriptIssue
 def _find_marks(lines: Sequence[str]) -> list[_Mark | None]:
     """Find the mark of each line; None for a line that is speech only.
 
-    A line such as `Lunch 12:30` or `10:30 is fine` may be speech. Such lines are marks only if the file has at least as many
-    of them as lines with a name before a colon.
+    A line such as `Lunch 12:30` or `10:30 is fine` may be speech. Such lines are marks only in some files: those with at
+    least as many of them as lines with a name before a colon.
     """
     above = [_parse_name_and_time(line) for line in lines]
     before = [_parse_time_before(lines, k) for k in range(len(lines))]

@@ -1,4 +1,4 @@
-"""When a failed delivery is attempted again: the first day of the schedule of Standard Webhooks, with jitter."""
+"""The schedule of repeated attempts for a failed delivery: the first day of that of Standard Webhooks, with jitter."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class EngineHealthCheck:
     def __init__(self, probe: Callable[[], Awaitable[None]]) -> None:
         self._probe = probe
         self._last_output_at: float | None = None
-        """When the engine last produced output, on the monotonic clock; None before its first."""
+        """Time of the engine's last output, on the monotonic clock; None before its first."""
 
     def record_output(self) -> None:
         """Record that the engine produced output, for any request."""

@@ -26,8 +26,13 @@ class NonRetryableError(ParleyError):
 OutputDefect = Literal["language", "echo", "refusal", "beyond", "endless", "empty", "error"]
 """Why an answer is no translation.
 
-It is in another language (`language`), repeats the prompt (`echo`), declines (`refusal`), continues after the translation
-(`beyond`), never ends (`endless`), has no text (`empty`), or is an error message (`error`).
+- `language`: it is in another language.
+- `echo`: it repeats the prompt.
+- `refusal`: it declines.
+- `beyond`: it continues after the translation.
+- `endless`: it never ends.
+- `empty`: it has no text.
+- `error`: it is an error message.
 """
 
 REASONING_ONLY_MESSAGE = (

@@ -123,8 +123,8 @@ async def append_events(meeting_id: UUID, batch: EventBatch, services: ServicesD
     """Append events to a meeting's log. Once it returns `accepted`, an event is durable.
 
     Invalid events don't reject the rest of the batch: 422 names each invalid field, and has the results of the valid events.
-    If the meeting's lane lags too far behind, the whole batch is rejected with 429, and `Retry-After` says when to send it
-    again. A batch that only ends the meeting is accepted even then.
+    If the meeting's lane lags too far behind, the whole batch is rejected with 429. `Retry-After` says when to send it again.
+    A batch that only ends the meeting is accepted even then.
     """
     results, errors = await append_valid_events(services, meeting_id, batch.events)
     if errors:

@@ -1,7 +1,7 @@
 """The memory of connectors in Redis: a session's adapter state, and the latest revision of each chunk that it appended.
 
-Without it, a repeated message after a restart would be new speech, and a gap could not be told from what is there. If Redis
-loses it, the meeting's sentences in Postgres take its place.
+Without it, a repeated message after a restart would be new speech, and gaps could not be found. If Redis loses it,
+the meeting's sentences in Postgres take its place.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class MeetingService:
 
         Raises:
             NotFoundError: the team has no such meeting.
-            InvalidInputError: an event is of a kind that no source may send, or a recorded meeting's log must be opened again
+            InvalidInputError: an event is of a kind that no source may send. Or a recorded meeting's log must be opened again,
                 and no event has `at_ms`.
             UnavailableError: the log can't accept entries at the moment. Repeating the call is safe.
         """

@@ -36,7 +36,7 @@ class RequestPlan:
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """What is left of a budget.
+    """The rest of a budget.
 
     Attributes:
         plan: the plan's name.

@@ -112,7 +112,7 @@ def to_resubmitted_event(letter: DeadLetterRecord) -> NewEvent:
     """Make the event that resubmits a letter's chunk. The same letter always gives the same event.
 
     The chunk retains its id, and becomes its newest revision. If the chunk is closed, the text is segmented separately, with its
-    old times of speech, and the closed chunk's sentences stay.
+    old times of speech. The closed chunk's sentences stay.
 
     Raises:
         ConflictError: the letter holds no chunk, an unreadable one, or a late one without text.

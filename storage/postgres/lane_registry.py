@@ -78,7 +78,7 @@ class LaneRecord:
 
 
 class LaneWork(NamedTuple):
-    """What decides whether a lane has to run."""
+    """The facts that decide whether a lane has to run."""
 
     kind: LaneKind
     draining: bool

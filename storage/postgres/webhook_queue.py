@@ -1,6 +1,6 @@
 """The queues of webhook deliveries, one for each meeting and endpoint, as their sender takes from them.
 
-Only a queue's first pending delivery can be taken, so a delivery is attempted after the one before it was accepted or given
+Only a queue's first pending delivery can be taken. So a delivery is attempted after the one before it was accepted or given
 up. The taken one is due again at a later time, in case its sender dies. No other sender takes it before that.
 """
 

@@ -121,7 +121,7 @@ class AppendedChunks:
         return appended, len(aligned) - len(appended)
 
     def _to_known_chunk(self, chunk: Chunk, known: Mapping[str, AppendedChunk], at_ms: int) -> Chunk | None:
-        """Return a live chunk under its id in the log, or None if it is an earlier state of what the log has."""
+        """Return a live chunk under its id in the log, or None if the log has a later state of it."""
         live_id = chunk.chunk_id
         latest = known.get(live_id) or self._find_filled(chunk, known)
         if latest is None:

@@ -12,7 +12,7 @@ RICH_WINDOW_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class GapPolicy:
-    """When gaps are filled.
+    """The times at which gaps are filled.
 
     Attributes:
         delay_s: seconds after a reconnect before the request. Gaps that begin meanwhile are filled by the same request.

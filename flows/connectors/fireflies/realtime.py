@@ -29,8 +29,8 @@ class RealtimeMessage:
     """A message of a connection.
 
     Attributes:
-        kind: `broadcast` for transcript text, `error` for a problem that the service reports, `closed` for the end of the
-            connection, `overflow` if messages were dropped.
+        kind: `broadcast` for transcript text; `error` for a problem that the service reports; `closed` for the end of the
+            connection; `overflow` if messages were dropped.
         content: the decoded message.
     """
 

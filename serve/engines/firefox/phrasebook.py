@@ -1,7 +1,7 @@
 """Translations of short utterances that a small model gets wrong: fillers ("Mm-hmm") and everyday formulas ("Thank you").
 
-Such a model leaves "Mm-hmm." and "Um" untranslated (and *um* is a word in Portuguese), and makes up an object for
-"Thank you." ("Obrigado por enviar uma edição"). Half of the turns of a meeting are such utterances.
+Such a model leaves "Mm-hmm." and "Um" untranslated, though *um* is a word in Portuguese. It makes up an object for
+"Thank you.": "Obrigado por enviar uma edição". Half of the turns of a meeting are such utterances.
 
 The words by language are in `data/phrasebook.toml`.
 """

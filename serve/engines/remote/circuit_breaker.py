@@ -3,8 +3,8 @@
 `circuit_state` has the states. This module decides what counts as a failure. The rules:
 
 - `UnavailableError` is a failure. `NonRetryableError` is none: the server answered.
-- A rejection that may affect every request (`ServerRejectedError`) affects this one only if the server answered another one
-  within `RECENT_ANSWER_S`, or answers a control request. Otherwise the server is misconfigured.
+- A rejection may affect every request (`ServerRejectedError`). If the server answered another one within `RECENT_ANSWER_S`, or
+  answers a control request, the rejection affects this request only. Otherwise the server is misconfigured.
 - A misconfigured server (`MisconfiguredError`) gets no requests for a pause, which grows each time. It is logged once. After
   each pause the server gets a control request, until it answers.
 - A failure at a request (`ServerFailureError`) that would open the breaker is followed by a control request. If the server
@@ -68,7 +68,7 @@ class CircuitBreakerEngine:
         self._trial_in_flight = False
         """Whether the one request that a half-open breaker lets through is in flight."""
         self._last_answer_at = -math.inf
-        """When the server last answered, on the monotonic clock."""
+        """Time of the server's last answer, on the monotonic clock."""
         self._control_task: asyncio.Task[None] | None = None
         self._problem: str | None = None
         """Why the server rejects every request; None if it doesn't."""

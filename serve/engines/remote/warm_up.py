@@ -62,7 +62,7 @@ class WarmUpEngine:
         self._engine = engine
         self._load_timeout_s, self._keep_warm_s = load_timeout_s, keep_warm_s
         self._last_output_at = -math.inf
-        """When the server last sent output, on the monotonic clock; minus infinity if its model may be unloaded."""
+        """Time of the server's last output, on the monotonic clock; minus infinity if its model may be unloaded."""
         self._load_task: asyncio.Task[None] | None = None
         self._load_started_at = 0.0
         self._keep_warm_task: asyncio.Task[None] | None = None

@@ -50,8 +50,8 @@ async def serve_messages(
 ) -> None:
     """Accept a WebSocket, and answer its messages one after the other until the client leaves.
 
-    The next message is read only after the last one's answer, so a client that is too fast is slowed down by its connection.
-    While the meeting's lane lags too far, the message waits.
+    The next message is read only after the last one's answer. So the connection slows down a client that is too fast. While
+    the meeting's lane lags too far, the message waits.
 
     Args:
         socket: the socket, not accepted yet.

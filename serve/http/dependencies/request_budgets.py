@@ -1,4 +1,4 @@
-"""What is left of the requests that a source allows an account. So far only Fireflies has a limit that Parley counts."""
+"""The rest of the requests that a source allows an account. So far only Fireflies has a limit that Parley counts."""
 
 from __future__ import annotations
 

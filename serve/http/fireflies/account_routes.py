@@ -148,7 +148,7 @@ class PlanView(BaseModel):
 
 
 class DashboardConfig(BaseModel):
-    """What a page needs to offer: plans, display modes, and the defaults of new meetings."""
+    """The choices that a page offers: plans, display modes, and the defaults of new meetings."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_DASHBOARD_EXAMPLE]})
 

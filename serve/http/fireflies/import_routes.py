@@ -61,7 +61,7 @@ _STATUS_EXAMPLE: JsonDict = {
 
 
 class ImportRequest(KeyFields):
-    """How to import. Without languages and glossary, the meeting has those of the team's account."""
+    """The options of an import. Without languages and glossary, the meeting has those of the team's account."""
 
     source_language: SourceLanguage | None = None
     target_languages: TargetLanguages | None = None

@@ -83,9 +83,9 @@ async def web_socket(
     interim: Annotated[bool, _INTERIM] = True,
     language: Annotated[Language | None, _LANGUAGE] = None,
 ) -> None:
-    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`, with the same events as the SSE route.
+    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`. The events are those of the SSE route.
 
-    It closes with 1000 once the meeting is over and you have all events; with 4404 if there is no such meeting; with 4422 if the
+    It closes with 1000 once the meeting is over and you have all events. 4404 means that there is no such meeting, 4422 that the
     address or `after` is invalid. 1013 means that the limit of live streams is reached, or that a store is unavailable: try again
     later. Messages that you send are ignored.
     """

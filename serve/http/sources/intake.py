@@ -39,8 +39,8 @@ class MessageResult(BaseModel):
 
     Attributes:
         index: the message's place in the request.
-        outcome: `accepted` if a chunk or a speaker's name was appended, `repeated` if the log had all of them, `refused` if none
-            may be appended, `ignored` if the message changes nothing.
+        outcome: `accepted` if a chunk or a speaker's name was appended; `repeated` if the log had all of them; `refused` if none
+            may be appended; `ignored` if the message changes nothing.
         chunks: number of the message's chunks.
         reason: why it was refused or ignored: `invalid`, `too_large`, `ended`, `failed`, `paused`, `no_time` or `no_change`.
         errors: the invalid fields.

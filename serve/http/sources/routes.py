@@ -249,8 +249,8 @@ async def receive_messages(
     """Take a message of a source as it is, or a list of them: the target of the source's webhook.
 
     The signature or key is checked if the source is configured with a secret. Each message has a result; an invalid one doesn't
-    refuse the others. If the meeting's lane lags too far, or there are too many live meetings, 429 and `Retry-After` say when to
-    send the request again. Repeated deliveries change nothing.
+    refuse the others. If the meeting's lane lags too far, or there are too many live meetings, the answer is 429. Its
+    `Retry-After` says when to send the request again. Repeated deliveries change nothing.
     """
     adapter = find_adapter(source)
     config = await read_config(services, source)

@@ -38,7 +38,7 @@ async def stream_messages(
 
     The next message is read after the last answer. While the meeting's lane lags too far, the answer comes later.
 
-    It closes with 4401 if the signature or key is wrong, with 4404 if there is no such source or meeting, and with 4422 if the
+    It closes with 4401 if the signature or key is wrong. 4404 means that there is no such source or meeting, 4422 that the
     address is invalid. 1013 means that the limit of live streams is reached, or that a store is unavailable: connect again.
     """
     deliveries: list[SourceDelivery] = []

@@ -32,7 +32,7 @@ _RULES: dict[str, dict[str, Any]] = read_word_lists("serve.translation.quality",
 
 
 class _InflectionRules(NamedTuple):
-    """How the words of a language change. `data/term_forms.toml` explains the attributes."""
+    """The inflection of a language's words. `data/term_forms.toml` explains the attributes."""
 
     short_words: Literal["plural", "vowel_plural", "inflected"] | None = None
     compounds: bool = False
