@@ -87,8 +87,8 @@ class LaneActor:
 class MaintenanceActor:
     """Runs the background jobs concurrently.
 
-    The jobs are the outbox relay, the backfill, webhook delivery, imports, lease expiry, lane autoscaling, and reconciliation
-    after a restart of Redis.
+    The jobs are the outbox relay, the backfill, webhook delivery, imports, lease expiry and lane autoscaling. After a restart of
+    Redis, the meetings are reconciled.
 
     Args:
         postgres_url: the database.

@@ -88,7 +88,7 @@ def _compile_glossary(glossary: tuple[Term, ...], language: str) -> _CompiledGlo
 
 
 def _target_text(term: Term, language: str) -> str | None:
-    """Return a term's translation in a language or its base language, the term itself if it must be kept, or None."""
+    """Return a term's translation in a language or its base language; the term itself if it must be kept; else None."""
     subtags = language.split("-")
     for count in range(len(subtags), 0, -1):
         if (target := term.translations.get("-".join(subtags[:count]))) is not None:

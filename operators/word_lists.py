@@ -60,7 +60,7 @@ def all_words(lists: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def word_pattern(words: Iterable[str], *, start: str = r"\b") -> str:
-    r"""Return a regular expression that matches the beginning of each word, or all of a word without `*` at its end.
+    r"""Return a regular expression that matches the beginning of each word. Without `*` at its end, a word matches as a whole.
 
     Args:
         words: the words.

@@ -39,9 +39,9 @@ def meeting_transition(previous: MeetingStatus, status: MeetingStatus) -> Meetin
 class MeetingState(BaseModel, frozen=True):
     """A meeting without its config.
 
-    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and the last one processed, updated about once
-    a second. `seq` is the number of the last live event. `counters` counts events that were late, repeated, refused, ignored,
-    superseded, warned, dead or lost. `end_reason` says why the meeting is over, or why it failed.
+    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and the last one processed. They are updated
+    about once a second. `seq` is the number of the last live event. `counters` counts events that were late, repeated, refused,
+    ignored, superseded, warned, dead or lost. `end_reason` says why the meeting is over, or why it failed.
     """
 
     id: UUID

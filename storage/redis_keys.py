@@ -60,7 +60,7 @@ def source_session_lock(meeting_id: str, source: str, session: str) -> str:
 
 
 def measured_processes() -> str:
-    """Key of the processes that publish metrics, a sorted set of snapshot names by the time of their last renewal (ms)."""
+    """Key of the processes with metrics, a sorted set of snapshot names by their last renewal (ms)."""
     return "measured"
 
 
@@ -70,7 +70,7 @@ def metrics_snapshot(process_name: str) -> str:
 
 
 def connector_chunks(meeting_id: str) -> str:
-    """Key of the chunks that a connector appended to a meeting, a hash of chunk id to the latest revision as JSON.
+    """Key of a connector's chunks in a meeting, a hash of chunk id to the latest revision as JSON.
 
     It expires a day after the last append.
     """

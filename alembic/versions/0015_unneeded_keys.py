@@ -1,4 +1,4 @@
-"""Delete the keys of sessions and imports that are over, and add the transcripts that an import of all left out."""
+"""Delete the keys of finished sessions and imports. Add the transcripts that an import of all left out."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class RealtimeServer:
         return client in self._clients
 
     async def emit(self, event: str, body: dict[str, Any], to: str) -> None:
-        """Send an event to a client, by its session id, or to all clients of a meeting, by its transcript id."""
+        """Send an event to a client (its session id), or to all clients of a meeting (its transcript id)."""
         await self.socket_server.emit(event, body, to=to)
 
     async def drop(self, clients: list[str]) -> None:

@@ -29,7 +29,7 @@ RECOGNITION_S = 0.4
 CORRECTION_UPDATES = 3
 """Last updates of a captured chunk, in which misheard words are corrected."""
 REPEAT_SHARE, CASE_SHARE, CUT_WORD_SHARE, PUNCTUATION_SHARE = 0.1, 0.25, 0.25, 0.4
-"""Shares of the updates that repeat the last one, flip the first letter's case, cut the last word, change its punctuation."""
+"""Shares of updates: repeats, a flipped case of the first letter, a cut last word, changed punctuation."""
 
 
 def make_scenario(name: ScenarioName, seed: int, script: Sequence[ScriptTurn] = SCRIPT) -> tuple[Broadcast, ...]:

@@ -111,7 +111,7 @@ def fetch_json(url: str) -> Any:
 
 @contextmanager
 def download_errors(url: str) -> Generator[None]:
-    """Describe the library's errors in the block by errors of Parley, which name the host of the URL and the fix.
+    """Turn the library's errors in the block into errors of Parley. These name the host of the URL and the fix.
 
     Raises:
         SetupError: `HF_HUB_OFFLINE` is set.

@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 class LaneManager:
     """Starts, supervises and stops the lanes and the maintenance actor.
 
-    A lock in Postgres, the leader lock, ensures that only one system at a time runs the lanes of a database.
+    A lock in Postgres is the leader lock: only one system at a time runs the lanes of a database.
 
     Args:
         settings: the number of lanes, and the limits of their calls.

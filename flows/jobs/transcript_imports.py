@@ -133,7 +133,7 @@ class TranscriptImporter:
 
 
 def _batch_events(record: ImportRecord, batch: ImportBatch) -> list[NewEvent]:
-    """Return the events of a batch, with ids that are the same in each attempt, and the meeting's end after the last."""
+    """Return a batch's events, and the meeting's end after the last. The ids are the same in each attempt."""
     events = [
         NewEvent(f"line-{number}", event.chunk, record.began_at_ms + round(event.at * 1000))
         for number, event in enumerate(batch.events, batch.first + 1)

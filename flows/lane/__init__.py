@@ -2,7 +2,7 @@
 
 Here live the lane's source, steps, sink, drafts, heartbeat and telemetry, and `Lane`, which runs them in one process. The
 rules for sentences are in `operators`, and the tables and streams in `storage`. `flows.async_calls` makes the calls of a step,
-`flows.translation` selects the engine, and `flows.jobs` holds the background jobs that belong to no lane.
+and `flows.translation` selects the engine. `flows.jobs` holds the background jobs that belong to no lane.
 
 Other packages import from this module only.
 """

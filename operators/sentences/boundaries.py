@@ -126,7 +126,7 @@ def is_attached_punctuation(word: str) -> bool:
 
 
 def is_pause(text: str, stop: int) -> bool:
-    """Return whether a text in a script without spaces has a space or a comma at an offset, which indicates a pause."""
+    """Return whether a script without spaces has a space or a comma at an offset: a pause."""
     if text[stop - 1] in _COMMAS:
         stop -= 1
     elif not text[stop : stop + 1].isspace():

@@ -1,9 +1,9 @@
 """Interim text: speech that no emitted sentence contains yet, shown without flicker.
 
-A word is shown once two successive revisions of its chunk agree on it and on all words before it (local agreement: Liu
-et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis Selection";
-whisper_streaming uses it too), or once the chunk has been quiet. So incomplete words at the end of a growing chunk are not
-shown, and a delayed older revision removes nothing.
+A word is shown once two successive revisions of its chunk agree on it and on all words before it. A quiet chunk is shown, too.
+This is local agreement: Liu et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial
+Hypothesis Selection". whisper_streaming uses it, too. So incomplete words at the end of a growing chunk are not shown, and a
+delayed older revision removes nothing.
 """
 
 from __future__ import annotations

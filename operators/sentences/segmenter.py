@@ -226,7 +226,7 @@ class _Segmenter:
             before = (*before, *(chunk.text[a:b] for a, b in zip(starts[-2:], stops[-2:], strict=True)))[-2:]
 
     def _split_unpunctuated(self, last: tuple[int, int]) -> Iterator[Segment]:
-        """Yield the segments that end at pauses and at the length limit before `last`, but not the one that `last` ends."""
+        """Yield the segments that end at pauses or at the length limit before `last`, not the one that `last` ends."""
         while cut := self._next_boundary(last):
             yield self._take_segment(*cut)
 
@@ -271,7 +271,7 @@ class _Segmenter:
         )
 
     def _keep_word_whole(self, i: int, fits: int, size_before: int) -> int:
-        """Return the number of a chunk's words for a segment, such that no word of a script without spaces is split.
+        """Return the number of a chunk's words for a segment. No word of a script without spaces is split.
 
         Args:
             i: the chunk's index.
@@ -332,5 +332,5 @@ class _Segmenter:
 
 
 def _speech_time(chunk: ChunkState, offset: int) -> float:
-    """Return the speech time of an offset in a chunk (s), assuming that its text is spread evenly over its time."""
+    """Return the speech time of an offset in a chunk (s), in proportion to the text before it."""
     return round(chunk.start + (chunk.end - chunk.start) * offset / len(chunk.text), 3)

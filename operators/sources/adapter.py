@@ -1,6 +1,6 @@
 """The interface of a source adapter: a pure fold from a source's messages to chunks.
 
-An adapter keeps its state between messages, so it can match a final text to its interims and name unknown speakers.
+An adapter keeps its state between messages. So it can match a final text to its interims, and name unknown speakers.
 Speech times of chunks are seconds from the meeting's start, whatever the source sends.
 """
 
@@ -52,8 +52,8 @@ class SourceAdapter(Generic[StateT]):
         initial_state: the state of a new session. A state is a small frozen model that is stored as JSON.
         step: `step(state, message, context)` returns the next state and the message's chunks. A message without
             transcript has no chunks. It raises InvalidInputError if a field of the message is invalid.
-        find_renames: `find_renames(state, message, context)` returns the renames of speakers who had only a label, and whose
-            name a message without transcript brings. It is called before `step`, and raises the same error.
+        find_renames: `find_renames(state, message, context)` returns the renames of speakers who had only a label. A message
+            without transcript brings their names. It is called before `step`, and raises the same error.
         read_meeting_id: returns the source's own id of the message's meeting, or None.
         read_delivery_id: returns the source's own id of the message, or None. A repeated delivery has the same id.
         is_end: returns whether a message ends the meeting.

@@ -1,4 +1,4 @@
-"""Alignment of a source's transcript with the chunks that came live, so that a gap is filled and nothing stands twice.
+"""Alignment of a source's transcript with the live chunks. It fills gaps, and repeats nothing.
 
 A source gives its transcript in sentences, which need not have the limits of its live chunks. Chunks and sentences of one
 speaker that overlap in time are compared as a group, word by word (`operators.sources.word_partners`). Chunks that accept
@@ -260,7 +260,7 @@ def _is_simultaneous(group: _Group) -> bool:
 
 
 def _revise(group: _Group) -> list[Chunk]:
-    """Give each open chunk of a group the transcript's words for its own, and add the words that no chunk has."""
+    """Give each open chunk of a group the transcript's words for its own. Add the words that no chunk has."""
     known = sorted((item.chunk for item in group.known), key=lambda chunk: chunk.start)
     parts = [split_parts(sentence.text) for sentence in group.sentences]
     own: dict[int, list[ComparableWord]] = {}

@@ -105,7 +105,7 @@ def group_words(words: Iterable[Word]) -> list[SpeechPart]:
 
 
 def build_chunk_id(source: str, context: AdapterContext, *key: object) -> str:
-    """Build a chunk's id from the source's own content, so that it is the same if the session's state is lost.
+    """Build a chunk's id from the source's own content. It stays the same if the session's state is lost.
 
     Args:
         source: the source's name.

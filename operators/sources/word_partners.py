@@ -23,7 +23,7 @@ def find_partners(known: Sequence[Chunk], sentences: Sequence[Chunk], *, in_orde
         in_order: whether the chunks and sentences have their words in the same order. Speech that overlaps may have another.
 
     Returns:
-        For each word the number of the chunk that has its partner, or `None` for a word that no chunk has.
+        For each word the number of the chunk that has its partner; `None` if no chunk has the word.
     """
     there, words = list(comparable_words(known)), list(comparable_words(sentences))
     texts = [word.text for word in there], [word.text for word in words]

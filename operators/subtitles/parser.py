@@ -89,7 +89,7 @@ def _source_lines(
 
 
 def _group_simultaneous(blocks: Sequence[CueBlock], lines: Sequence[Sequence[CueLine]]) -> list[list[tuple[int, int]]]:
-    """Group the lines by cue, or by two cues if all cues of the file are pairs with the same times.
+    """Group the lines by cue, or by two cues if the file is pairs of cues with the same times.
 
     Returns:
         The groups. Each line is the pair of its cue's index and its index in that cue.

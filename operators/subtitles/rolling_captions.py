@@ -1,6 +1,6 @@
 """Rolling captions, as live captioning and YouTube make them: each cue repeats words of the cue before.
 
-A cue repeats the last lines of the cue before and adds a line, or adds words to the last line. Between two such cues YouTube
+A cue repeats the last lines of the cue before. It adds a line, or adds words to the last line. Between two such cues YouTube
 puts a cue of ten milliseconds that adds nothing. Only the words that a cue adds are its speech.
 """
 

@@ -1,7 +1,7 @@
 """Attribution of each line of a file's cues to a speaker.
 
-Voice tags name the speakers. In a file without voice tags, names before a colon or in brackets do, if the file uses such
-names regularly. A line without a name has the last speaker, if the file names speakers only when they change. That is a
+Voice tags name the speakers. Without voice tags, names before a colon or in brackets do, if the file uses such names
+regularly. A line without a name has the last speaker, if the file names speakers only when they change. That is a
 guess, and so is a name that may be another word. Sounds and songs have no speaker.
 """
 
@@ -144,7 +144,7 @@ def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozen
 
 
 def _lowercase_names(cues: Sequence[Sequence[str]]) -> frozenset[str]:
-    """Return the prefixes of a file in which every cue has a short one before a colon, if some of them repeat."""
+    """Return the prefixes of a file if every cue has a short one before a colon, and some repeat."""
     prefixes = [parse_prefix(cue[0]) for cue in cues if cue and not is_sound(cue[0])]
     names = Counter(
         prefix.name for prefix in prefixes if prefix and not prefix.bracketed and is_short_enough(prefix.name)

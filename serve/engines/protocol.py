@@ -319,7 +319,7 @@ async def collect(stream: TokenStream) -> Generation:
 PROBE_PROMPT = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
 """The smallest request that shows that a model answers."""
 CONTROL_PROMPT = replace(PROBE_PROMPT, max_tokens=64)
-"""A request that no server has a reason to reject, with as much room for the answer as a translation needs."""
+"""A request that no server has a reason to reject. Its answer has the room that a translation needs."""
 
 
 async def generate_token(generate: Callable[[Prompt], TokenStream]) -> None:

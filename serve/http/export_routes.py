@@ -58,8 +58,8 @@ async def export_meeting(
 ) -> Response:
     """Export a meeting as a file, in its current state.
 
-    The file has every sentence. A sentence without a translation appears in its source language, marked `[untranslated]`, or
-    `[not yet translated]` while the translation is pending. In JSONL a pending caption has the status `pending` and no text; a
+    The file has every sentence. A sentence without a translation appears in its source language, marked `[untranslated]`. While the
+    translation is pending, the mark is `[not yet translated]`. In JSONL a pending caption has the status `pending` and no text; a
     caption that is missing will not follow. Warnings about a translation appear after it in Markdown, and in its `warnings` in
     JSONL; subtitles have none.
     """

@@ -1,6 +1,7 @@
-"""Metrics for Prometheus, read from the stores at each scrape, so that every replica returns the same and a restart loses none.
+"""Metrics for Prometheus, read from the stores at each scrape.
 
-They include the snapshots that each process stores in Redis: see `storage.observability.metrics_federation`.
+So every replica returns the same, and a restart loses none. The metrics include the snapshots that each process stores in
+Redis: see `storage.observability.metrics_federation`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Map-reduce for transcripts that exceed a model's window.
 
-The model writes notes on each part, then notes on the notes, until they fit into the window with the task. The parts are read
-independently and in any order (Dean and Ghemawat, "MapReduce", OSDI 2004). The caller requests the answer itself: it may stream
-it or require a schema.
+The model writes notes on each part, then notes on the notes. It stops when they fit into the window with the task. The parts
+are read independently and in any order (Dean and Ghemawat, "MapReduce", OSDI 2004). The caller requests the answer itself: it
+may stream it or require a schema.
 """
 
 from __future__ import annotations

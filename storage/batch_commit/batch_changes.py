@@ -40,7 +40,7 @@ class MeetingChange:
         requests: the last translation request for each sentence and language.
         counter_increments: increments of the meeting's counters.
         renames: the renames of speakers, in order, and `rename_entries`, the entries of those that have one.
-        renamed_sentences: ids of the sentences that were emitted again because their speaker was renamed, and their first
+        renamed_sentences: ids of the sentences that were emitted again for a rename of their speaker, and their first
             revision with the new name.
         config_changed: whether the config changed after the start. A new language makes captions of earlier sentences pending.
     """

@@ -188,7 +188,7 @@ class ServerProcess(ABC):
         on_progress: Callable[[str], None] = lambda _: None,
         stopping: threading.Event | None = None,
     ) -> None:
-        """Wait until the server of this folder answers on a port and has its data, for as long as it makes progress.
+        """Wait until the server of this folder answers on a port and has its data. Wait only while it makes progress.
 
         Args:
             port: the port.

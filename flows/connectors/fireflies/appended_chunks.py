@@ -48,7 +48,7 @@ class AppendedChunks:
     def last_change_start(self) -> float:
         """Return the start of the chunk that changed last, in seconds from the meeting's start: there a gap may begin.
 
-        It is not the end of the latest speech, because a service that started over may revise a chunk from before.
+        It is not the end of the latest speech: a service that started over may revise a chunk from before.
         """
         changes = ((item.appended_at_ms, item.chunk.start) for item in self._chunks.values())
         return max(changes, default=(0, 0.0))[1]
@@ -121,7 +121,7 @@ class AppendedChunks:
         return appended, len(aligned) - len(appended)
 
     def _to_known_chunk(self, chunk: Chunk, known: Mapping[str, AppendedChunk], at_ms: int) -> Chunk | None:
-        """Return a live chunk under its id in the log, or None if the log has a later state of it."""
+        """Return a live chunk under its id in the log; None if the log has a later state."""
         live_id = chunk.chunk_id
         latest = known.get(live_id) or self._find_filled(chunk, known)
         if latest is None:

@@ -1,6 +1,6 @@
 """Engine of Firefox's translation models: small, on the CPU, offline.
 
-The library holds the GIL while it translates, and panics if a model is used outside the thread that created it. So one thread
+The library holds the GIL while it translates. It panics if a model is used outside the thread that created it. So one thread
 owns all models and translates piece by piece; the event loop runs between pieces. More replicas give more throughput.
 """
 

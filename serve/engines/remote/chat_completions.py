@@ -1,7 +1,7 @@
 """Parses the responses of OpenAI-compatible servers: a stream of chunks, or one completion if a server does not stream.
 
-The parser also accepts common deviations from the contract: a delta that is null, content as a list of parts, an end without
-a reason, an error with the status 200.
+The parser also accepts common deviations from the contract: a delta that is null, or content as a list of parts. An end
+may have no reason, and an error the status 200.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from serve.engines.protocol import NonRetryableError, Prompt
 from serve.engines.server_errors import error_from_body
 
 TokenUsage = tuple[int, int, int]
-"""Tokens of the request, tokens of the answer, and those tokens of the request that were in the server's prefix cache."""
+"""Tokens of the request, of the answer, and of that part of the request which the server's prefix cache had."""
 
 _DONE_MARK = "[DONE]"
 _DRAIN_S = 0.5

@@ -21,7 +21,7 @@ _MODEL_FIELDS = ("model", "model_used")
 class TranslationV3Engine:
     """Calls a translation service.
 
-    The service doesn't stream, counts no tokens, and doesn't report whether an answer was cut off, so each counts as complete.
+    The service doesn't stream, and counts no tokens. It doesn't report whether an answer was cut off: each counts as complete.
     Its `processing_time` is ignored: times are measured here. It supports no schemas.
 
     Args:

@@ -1,9 +1,9 @@
 """Engine of a model on a Triton Inference Server with the vLLM backend, over KServe v2's gRPC.
 
 The contract is the backend's as published (`triton-inference-server/vllm_backend`, `src/model.py` and `src/utils/request.py`,
-read in November 2026): a decoupled model with the inputs `text_input`, `stream`, `exclude_input_in_output` and
-`sampling_parameters`, and the outputs `text_output` and, requested by `return_…`, `finish_reason`, `num_input_tokens` and
-`num_output_tokens`. Triton itself was not run: the tests use a test server that implements this contract.
+read in November 2026). The model is decoupled. Its inputs are `text_input`, `stream`, `exclude_input_in_output` and
+`sampling_parameters`. Its output is `text_output`; `return_…` requests `finish_reason`, `num_input_tokens` and
+`num_output_tokens` as well. Triton itself was not run: the tests use a test server that implements this contract.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads the progress of meetings from Postgres, once for all clients of a replica that request it at the same time."""
+"""Reads the progress of meetings from Postgres, once for all simultaneous clients of a replica."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class _ProgressRead:
 class ProgressReader:
     """Reads the progress of meetings. Each meeting has at most one read in flight and one that waits for it.
 
-    So a thousand clients of a meeting cost as much as one. A call during a read shares the next read, which starts after that
-    call and so can't miss anything stored before it.
+    So a thousand clients of a meeting cost as much as one. A call during a read shares the next read. That starts after
+    the call, so it can't miss anything stored before it.
 
     Args:
         database: the database with the meetings.

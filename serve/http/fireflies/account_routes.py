@@ -77,7 +77,7 @@ _CONFIG_RESPONSE: dict[int | str, dict[str, Any]] = {
 class AccountRequest(KeyFields):
     """The account to save. Omitted fields stay as they are. `config` is the config of meetings that come from Fireflies.
 
-    `webhook_secret` is the secret that was set for webhooks at Fireflies, `webhook_secret_variable` the name of an environment
+    `webhook_secret` is the secret that was set for webhooks at Fireflies. `webhook_secret_variable` is the name of an environment
     variable that holds it.
     """
 

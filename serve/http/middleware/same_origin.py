@@ -1,6 +1,6 @@
 """Rejects cross-origin requests and unknown `Host` headers, so that a web page of another site can't use the API.
 
-A browser that can reach this server would otherwise send it the requests of every page that is open in the browser.
+Otherwise a browser that reaches this server would send it the requests of every open page.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _MIN_WORDS_FOR_CONFIDENT_SCORE = 5
 """Different words from which the detector's confident score suffices; shorter texts need the certain score."""
 
 _MAX_WRAPPER_CHARS, _MAX_WRAPPED_RATIO = 160, 3
-"""Characters that a wrapper may add to a translation, and the maximum length of both as a multiple of the source text's."""
+"""Characters that a wrapper may add to a translation. The maximum length of both, as a multiple of the source text's."""
 
 
 class LlmTranslator:
