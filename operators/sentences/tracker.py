@@ -4,8 +4,8 @@ Each speaker has one open sentence. Sentences are emitted early, revised with th
 change.
 
 The segmentation is a pure function of the chunks' text and speech time (`operators.sentences.segmenter`), never of their
-arrival. The time of emission depends on the updates' time (`operators.sentences.emission`). A sentence is identified by the
-chunk in which it begins, and by the number of boundaries before it in that chunk. A chunk's revision changes as few
+arrival. The time of emission depends on the updates' time (`operators.sentences.emission`). A sentence's id
+has the chunk in which it begins, and the number of boundaries before it in that chunk. A chunk's revision changes as few
 sentences as possible.
 """
 
