@@ -60,7 +60,9 @@ def fireflies_sim(
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of all random numbers.")] = 0,
     restart: Annotated[
         bool,
-        typer.Option("--restart", help="Begin the meeting anew for each client. Otherwise it continues without clients."),
+        typer.Option(
+            "--restart", help="Begin the meeting anew for each client. Otherwise it continues without clients."
+        ),
     ] = False,
     disconnect_after: Annotated[
         int | None,
