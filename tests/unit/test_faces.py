@@ -45,7 +45,7 @@ def face(folder: str) -> frozenset[str]:
 
 
 def private_imports(importer: str) -> list[str]:
-    """What a module imports of other folders past their faces."""
+    """Return the imports of a module that bypass the faces of other folders."""
     found: list[str] = []
     for module, name in imports(importer):
         parts = [*module.split("."), *([name] if name else [])]

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 BEGAN_AT_MS = 1_700_000_000_000
-"""When the conversation began (ms since the Unix epoch)."""
+"""Start of the conversation (ms since the Unix epoch)."""
 
 
 class Turn(NamedTuple):
-    """What a speaker said, from `start` (seconds)."""
+    """The speech of a speaker, from `start` (seconds)."""
 
     speaker: str
     start: float

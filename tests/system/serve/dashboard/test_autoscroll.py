@@ -81,7 +81,7 @@ async def wait_for_scroll_rest(reader: PageReader) -> float:
 
 
 async def distance_to_end(reader: PageReader) -> float:
-    """How far the end of the page is below the window, in pixels."""
+    """Return the distance of the page's end below the window, in pixels."""
     return await reader.page.evaluate("() => document.documentElement.scrollHeight - innerHeight - scrollY")
 
 

@@ -131,7 +131,7 @@ def meetings(
 
 
 def known_after_gap(live: list[Chunk], gap_start: float, gap_end: float, is_open: bool) -> list[KnownChunk]:
-    """What a session knows of live chunks, if it had no connection from `gap_start` to `gap_end`."""
+    """Return the live chunks that a session knows if it had no connection from `gap_start` to `gap_end`."""
     known: list[KnownChunk] = []
     for item in live:
         words = item.text.split()
@@ -212,7 +212,7 @@ def test_a_mark_between_words_stays_at_its_word():
 
 
 def append_all(known: list[KnownChunk], changes: Sequence[Chunk], live_ids: Sequence[str] = ()) -> list[KnownChunk]:
-    """What is known once changes are in the log."""
+    """Return the known chunks once changes are in the log."""
     merged = {item.chunk.chunk_id: item for item in known}
     for change in changes:
         before = merged.get(change.chunk_id)
@@ -222,7 +222,7 @@ def append_all(known: list[KnownChunk], changes: Sequence[Chunk], live_ids: Sequ
 
 
 def revise(known: list[KnownChunk], revision: Chunk) -> list[KnownChunk]:
-    """What is known after a live revision."""
+    """Return the known chunks after a live revision."""
     return append_all(known, [*align_revision(known, revision), revision], [revision.chunk_id])
 
 

@@ -1,4 +1,4 @@
-"""What Fireflies is asked at once: meetings, transcripts, keys, invitations, and the state of the account."""
+"""Requests that Fireflies answers at once: meetings, transcripts, keys, invitations, and the state of the account."""
 
 from __future__ import annotations
 
