@@ -86,7 +86,7 @@ def test_a_missing_server_is_reported_at_once(arguments: tuple[str, ...], monkey
 
 
 @pytest.fixture
-def somebody_else() -> Iterator[str]:
+def foreign_server() -> Iterator[str]:
     """A web server that is not Parley."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -94,8 +94,8 @@ def somebody_else() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_foreign_server_is_reported(somebody_else: str) -> None:
-    done = run_parley("meetings", "list", "--server", somebody_else)
+def test_a_foreign_server_is_reported(foreign_server: str) -> None:
+    done = run_parley("meetings", "list", "--server", foreign_server)
     assert done.returncode == 1
     assert "is no Parley" in done.stderr
     assert "--server" in done.stderr

@@ -35,7 +35,7 @@ def replica_pids(app: str) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 async def test_remote_engine_is_swapped_in_the_same_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = "elsewhere"
+    app = "remote-engine"
     with openai_server() as (first, asked_first), openai_server() as (second, asked_second):
         for url, asked in ((first, asked_first), (second, asked_second), (first, asked_first)):
             engine = OpenAiConfig(url=url, model=MODEL, cpus=0.1)

@@ -93,8 +93,8 @@ async def test_jsonl_is_the_default_format(stage: ApiHarness) -> None:
             "pending",
             "untranslated",
         ]
-        owed = {"status": "pending", "text": None, "engine": None, "revision": 1, "reason": None, "warnings": []}
-        assert rows[3]["captions"] == dict.fromkeys(languages, owed)
+        pending = {"status": "pending", "text": None, "engine": None, "revision": 1, "reason": None, "warnings": []}
+        assert rows[3]["captions"] == dict.fromkeys(languages, pending)
     source = await get_export(stage, meeting, "text=source")
     assert all("captions" not in json.loads(line) for line in source.text.splitlines())
 

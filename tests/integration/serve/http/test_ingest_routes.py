@@ -181,8 +181,8 @@ async def test_events_for_a_lagging_lane_are_rejected(strict: ApiHarness) -> Non
     assert after["last_accepted"] == before["last_accepted"], "all or nothing"
     assert "refused:invalid" not in after["counters"]
     # A meeting of another lane is not affected, and this one may end.
-    elsewhere = {"events": [{"at": 1_700_000_000_000, "payload": make_chunk()}]}
-    assert (await strict.http.post(f"/api/meetings/{recorded}/events", json=elsewhere)).json()["accepted"] == 1
+    to_other_lane = {"events": [{"at": 1_700_000_000_000, "payload": make_chunk()}]}
+    assert (await strict.http.post(f"/api/meetings/{recorded}/events", json=to_other_lane)).json()["accepted"] == 1
     assert (await strict.http.post(path, json={"events": []})).status_code == 200
     assert (await strict.http.post(path, json={"events": [{"kind": "ended"}]})).json()["accepted"] == 1
     over = await strict.http.post(path, json={"events": [same | {"event_id": "b"}]})

@@ -105,7 +105,7 @@ async def test_a_process_whose_lane_was_claimed_by_another_writes_nothing(stage:
     lane = CommittingLane(stage, await stage.create_meeting())
     before = query_rows(stage.engine, "select id, last_committed, seq from meetings")
     with stage.engine.begin() as connection:
-        claim_lane(connection, "live-1", 2, "elsewhere")
+        claim_lane(connection, "live-1", 2, "other-node")
     with pytest.raises(FencedError, match="is at epoch 2, this process at 1"):
         lane.commit(lane.change(late=1), answers=[CaptionResult(lane.request, None, 1, "too late")])
     assert query_rows(stage.engine, "select id, last_committed, seq from meetings") == before

@@ -206,7 +206,7 @@ def test_a_pending_caption_and_its_counters_keep_their_meaning(
     engine.dispose()
 
 
-@pytest.mark.parametrize("folder", [ROOT, ROOT.parent], ids=["in the repository", "elsewhere"])
+@pytest.mark.parametrize("folder", [ROOT, ROOT.parent], ids=["in the repository", "outside it"])
 def test_importing_alembic_finds_the_library(folder: Path) -> None:
     code = (
         "import sys; sys.path.append(sys.argv[1]); import storage.migrations.schema_migration, alembic;"

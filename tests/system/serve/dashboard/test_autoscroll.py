@@ -179,14 +179,14 @@ async def test_scrolling_up_from_the_end_works_as_anywhere_else(
 ) -> None:
     lane = await open_long_meeting(stage, reader, has_ended=over)
     moved: dict[str, float] = {}
-    elsewhere: dict[str, float] = {}
+    from_middle: dict[str, float] = {}
     for n, way in enumerate(ways, 80):
         scroll = SCROLLS_UP[way]
         # First at a place where the page doesn't follow.
         await reader.page.evaluate("() => scrollTo(0, 1300)")
         start = await wait_for_scroll_rest(reader)
         await scroll(reader)
-        elsewhere[way] = start - await wait_for_scroll_rest(reader)
+        from_middle[way] = start - await wait_for_scroll_rest(reader)
         await press_keys("End")(reader)
         end = await wait_for_scroll_rest(reader)
         assert await is_following(reader)
@@ -201,10 +201,10 @@ async def test_scrolling_up_from_the_end_works_as_anywhere_else(
     # On a busy machine a key that is pressed again may end the scroll of the time before.
     keys_in_a_row = {"ArrowUp"}
     exact = set(ways) - fingers - keys_in_a_row
-    assert {way: moved[way] for way in exact} == {way: elsewhere[way] for way in exact}
+    assert {way: moved[way] for way in exact} == {way: from_middle[way] for way in exact}
     for way in fingers:
-        assert moved[way] == pytest.approx(elsewhere[way], abs=FINGER_PX), way
-    assert min(min(moved[way], elsewhere[way]) for way in ways) > 48, "nothing holds the reader at the end"
+        assert moved[way] == pytest.approx(from_middle[way], abs=FINGER_PX), way
+    assert min(min(moved[way], from_middle[way]) for way in ways) > 48, "nothing holds the reader at the end"
 
 
 SCROLLS_TO_END: dict[str, Scroll] = {

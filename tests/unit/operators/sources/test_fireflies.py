@@ -56,7 +56,7 @@ def test_without_an_id_the_same_speaker_and_start_are_one_chunk():
     assert other.chunk_id != first.chunk_id
 
 
-def test_without_id_and_start_a_growing_text_is_one_chunk_and_another_text_is_not():
+def test_without_id_and_start_an_interim_text_is_one_chunk_and_another_text_is_not():
     chunks = chunks_of(
         *(
             {"text": text, "speaker_name": "Ann"}

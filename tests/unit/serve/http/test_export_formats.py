@@ -167,11 +167,11 @@ def test_jsonl_has_each_sentence_with_its_captions() -> None:
         None,
     ]
     assert rows()[3]["captions"]["pt"] == done | {"status": "untranslated", "text": None, "reason": "too long"}
-    owed = done | {"status": "pending", "text": None, "engine": None}
-    assert rows()[4]["captions"]["pt"] == owed
+    pending = done | {"status": "pending", "text": None, "engine": None}
+    assert rows()[4]["captions"]["pt"] == pending
     transcript = replace(transcript, meeting=transcript.meeting.model_copy(update={"status": "live"}))
-    assert rows()[5]["captions"] == {"pt": owed, "ja": owed}
-    assert rows(language="pt")[5]["captions"] == {"pt": owed}
+    assert rows()[5]["captions"] == {"pt": pending, "ja": pending}
+    assert rows(language="pt")[5]["captions"] == {"pt": pending}
     assert rows()[0]["captions"] == {"pt": done, "ja": done | {"text": "おはよう。"}}
 
 
@@ -220,9 +220,9 @@ def test_markdown_has_turns() -> None:
 
 def test_warnings_are_in_markdown_and_jsonl_only() -> None:
     warnings = ("number: 42", "term: *budget* → orçamento")
-    doubtful = make_caption(0, CaptionStatus.TRANSLATED, "Bom dia.", warnings=warnings)
+    warned = make_caption(0, CaptionStatus.TRANSLATED, "Bom dia.", warnings=warnings)
     changed = make_caption(4, CaptionStatus.TRANSLATED, "Mudado.", warnings=warnings)
-    transcript = replace(MONDAY, captions=[doubtful, *CAPTIONS[1:4], changed])
+    transcript = replace(MONDAY, captions=[warned, *CAPTIONS[1:4], changed])
     mark = "Bom dia. \\[may not have kept number: 42; term: \\*budget\\* → orçamento\\] Bom dia.\n"
     for text in ("target", "both"):
         page = export_text(transcript, "md", text)

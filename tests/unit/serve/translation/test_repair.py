@@ -151,7 +151,7 @@ async def test_repair_of_a_usable_translation_times_out(monkeypatch: pytest.Monk
                 yield piece
 
     best = await RepairingTranslator(Slow(make_model(OTHER_WORD)), lambda: None).translate(QUESTION)
-    assert (best.text, [str(doubt) for doubt in best.warnings]) == (OTHER_WORD, ["term: budget → orçamento"])
+    assert (best.text, [str(warning) for warning in best.warnings]) == (OTHER_WORD, ["term: budget → orçamento"])
 
 
 async def test_drafts_are_not_repaired() -> None:
@@ -190,7 +190,7 @@ class UninstructableEngine:
 async def test_engine_without_repair_is_called_once() -> None:
     engine = UninstructableEngine()
     best = await RepairingTranslator(engine, lambda: None).translate(QUESTION)
-    assert [str(doubt) for doubt in best.warnings] == ["term: budget → orçamento", "number: 42"]
+    assert [str(warning) for warning in best.warnings] == ["term: budget → orçamento", "number: 42"]
     assert engine.call_count == 1
 
 

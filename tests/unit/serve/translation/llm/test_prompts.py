@@ -200,16 +200,16 @@ def test_special_tokens_in_transcript_text_are_broken(mark: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flaw", "words"),
+    ("defect", "words"),
     [
         *(("language", "not in Portuguese (Brazil)"), ("echo", "repeats what you were told")),
         *(("refusal", "declines"), ("beyond", "more than the translation"), ("endless", "come to an end")),
         ("empty", "is empty"),
     ],
 )
-def test_repair_prompt_appends_the_defect_to_the_first_prompt(flaw: OutputDefect, words: str) -> None:
+def test_repair_prompt_appends_the_defect_to_the_first_prompt(defect: OutputDefect, words: str) -> None:
     first = translation_prompt(MEETING)
-    second = repair_prompt(MEETING, RepairHint(" ", flaw))
+    second = repair_prompt(MEETING, RepairHint(" ", defect))
     assert second.messages[:2] == first.messages
     assert second.messages[2] == Message("assistant", "…")
     assert words in second.messages[3].content

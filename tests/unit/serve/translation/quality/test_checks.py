@@ -26,7 +26,7 @@ QUESTION = Utterance(
 
 
 def warning_texts(utterance: Utterance, text: str) -> list[str]:
-    return [str(doubt) for doubt in find_quality_warnings(utterance, text)]
+    return [str(warning) for warning in find_quality_warnings(utterance, text)]
 
 
 def test_complete_translation_has_no_warnings() -> None:
