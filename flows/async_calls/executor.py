@@ -323,7 +323,7 @@ class CallExecutor(Generic[Q, R]):
             if not timed_out and not policy.retryable(error):
                 return False
             retry_after = None if timed_out else policy.retry_after(error)
-            jitter = random.uniform(0, attempt.next_wait)  # noqa: S311
+            jitter = random.uniform(0, attempt.next_wait)  # noqa: S311 - jitter is no secret
             pause = max(attempt.next_wait, retry_after or 0.0) + jitter
             if call.deadline_at is not None and self._loop.time() + pause >= call.deadline_at:
                 raise _DeadlineExceededError

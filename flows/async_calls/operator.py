@@ -53,7 +53,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -140,7 +140,7 @@ class _CallLogic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], 
 
 class _CompletionPartition(StatelessSourcePartition[tuple[str, _Completion]]):
     def __init__(
-        self, executor: CallExecutor[object, object], is_finished: Callable[[], bool], input_ended: threading.Event
+        self, executor: CallExecutor[Any, Any], is_finished: Callable[[], bool], input_ended: threading.Event
     ) -> None:
         self._executor, self._is_finished, self._input_ended = executor, is_finished, input_ended
 
@@ -159,7 +159,7 @@ class _CompletionPartition(StatelessSourcePartition[tuple[str, _Completion]]):
 
 class _CompletionSource(DynamicSource[tuple[str, _Completion]]):
     def __init__(
-        self, executor: CallExecutor[object, object], is_finished: Callable[[], bool], input_ended: threading.Event
+        self, executor: CallExecutor[Any, Any], is_finished: Callable[[], bool], input_ended: threading.Event
     ) -> None:
         self._partition = (executor, is_finished, input_ended)
 
@@ -213,6 +213,6 @@ def call(
     """
     input_ended = threading.Event()
     op.output(f"{step_id}_end", up, _InputEndedSink(input_ended))
-    completions = op.input(f"{step_id}_ended", flow, _CompletionSource(executor, is_finished, input_ended))  # pyright: ignore[reportArgumentType]
+    completions = op.input(f"{step_id}_ended", flow, _CompletionSource(executor, is_finished, input_ended))
     merged = op.merge(f"{step_id}_merge", up, completions)
-    return op.stateful_batch(step_id, merged, lambda _: _CallLogic(executor, is_finished))  # pyright: ignore[reportArgumentType, reportReturnType]
+    return op.stateful_batch(step_id, merged, lambda _: _CallLogic(executor, is_finished))

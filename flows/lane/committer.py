@@ -221,7 +221,7 @@ class Committer:
 
     def _dump(self, states: Mapping[str, object]) -> str:
         dumped: dict[str, object] = {stage.name: stage.dump(states[stage.name]) for stage in self.stages}
-        dumped["ticks"] = TICKS.dump_python(states["ticks"], mode="json")  # pyright: ignore[reportArgumentType]
+        dumped["ticks"] = TICKS.dump_python(states["ticks"], mode="json")  # pyright: ignore[reportArgumentType] - the stage "ticks" has this state
         return orjson.dumps(dumped).decode()
 
     def _accumulate(

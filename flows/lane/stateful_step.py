@@ -49,7 +49,7 @@ class StatefulStep(Generic[S]):
 
         Postgres' jsonb would sort the keys, and their order matters.
         """
-        return {"schema": self.schema, "state": _adapter(self.state).dump_json(state).decode()}  # pyright: ignore[reportArgumentType]
+        return {"schema": self.schema, "state": _adapter(self.state).dump_json(state).decode()}
 
     def load(self, dumped: Mapping[str, Any]) -> S:
         """Read a stored state, upgrading one of an older schema.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
+from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue] - compiled, without types
 
 from operators.sentences.abbreviations import (
     SENTENCEX_LANGUAGES,

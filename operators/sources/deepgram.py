@@ -55,7 +55,7 @@ class _Metadata(SourceMessage):
 
 class _Results(SourceMessage):
     channel: _Channel
-    channel_index: Annotated[list[Annotated[int, Field(ge=0, lt=1_000)]], Field(max_length=2)] = [0, 1]  # noqa: RUF012
+    channel_index: Annotated[list[Annotated[int, Field(ge=0, lt=1_000)]], Field(max_length=2)] = [0, 1]  # noqa: RUF012 - pydantic copies it
     start: SourceTime
     duration: SourceTime = 0.0
     is_final: bool = False

@@ -114,8 +114,8 @@ async def resubmit_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -
         async with services.database.begin() as conn:
             letter = await dead_letter_queue.mark_resubmitted(conn, DEFAULT_TEAM_ID, letter_id)
     assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
-    assert letter.meeting_id is not None  # noqa: S101
-    assert letter.resubmitted_at is not None  # noqa: S101
+    assert letter.meeting_id is not None  # noqa: S101 - a letter without a meeting was refused above
+    assert letter.resubmitted_at is not None  # noqa: S101 - `mark_resubmitted` sets it
     return ResubmitResult(
         id=letter.id,
         meeting_id=letter.meeting_id,

@@ -150,7 +150,7 @@ class FirefliesSession:
             self._begin_gap()
             self._status = self._status_without_connection()
             self._counters["disconnects"] += 1
-            await asyncio.sleep(random.uniform(0, min(MAX_RECONNECT_S, FIRST_RECONNECT_S * 2**failures)))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, min(MAX_RECONNECT_S, FIRST_RECONNECT_S * 2**failures)))  # noqa: S311 - jitter is no secret
 
     def _status_without_connection(self) -> SessionStatus:
         return "reconnecting" if self._connected_at else "connecting"

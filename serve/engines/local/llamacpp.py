@@ -49,7 +49,7 @@ class LlamaCppEngine:
 
     def __init__(self, model: Path, arguments: Mapping[str, Any]) -> None:
         try:
-            from xllamacpp import CommonParams, Server  # pyright: ignore - an extra, and not typed
+            from xllamacpp import CommonParams, Server  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue] - an extra, compiled without types
         except ImportError as error:
             raise SetupError(LLAMACPP_MISSING_MESSAGE) from error
         _check_model_file(model)

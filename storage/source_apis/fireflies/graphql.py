@@ -116,7 +116,7 @@ class GraphqlClient:
         self, response: httpx.Response, content: bytes | None, list_name: str | None
     ) -> Mapping[str, Any]:
         body = _parse_json(content)
-        errors = cast("list[Any]", body.get("errors")) if isinstance(body, dict) and body.get("errors") else []  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        errors = cast("list[Any]", body.get("errors")) if isinstance(body, dict) and body.get("errors") else []
         code, message = _describe_error(errors)
         if response.status_code == 429 or code in _RATE_LIMIT_CODES or "too many requests" in message.casefold():
             seconds = _retry_after_s(response, errors)
