@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import OverloadedError
@@ -14,6 +14,19 @@ RETRY_AFTER_S = 30
 """Seconds after which a team at its limit may try again to open a meeting."""
 
 _IS_OPEN_AND_LIVE = (meetings.c.clock == Clock.LIVE.value) & meetings.c.status.in_(OPEN_STATUSES)
+# Not `for update`, which would wait for every lane that is writing rows of the team.
+_LOCK = select(teams.c.id).where(teams.c.id == bindparam("team_id")).with_for_update(key_share=True)
+_LOCK_COUNTERS = select(teams.c.counters).where(teams.c.id == bindparam("team_id")).with_for_update(key_share=True)
+_SET_COUNTERS = update(teams).where(teams.c.id == bindparam("team_id")).values(counters=bindparam("counters"))
+_BY_EXTERNAL_ID = select(meetings.c.id).where(
+    meetings.c.team_id == bindparam("team_id"), meetings.c.external_id == bindparam("external_id")
+)
+_COUNT_LIVE = select(func.count()).where(meetings.c.team_id == bindparam("team_id"), _IS_OPEN_AND_LIVE)
+_COUNT_LIVE_BY_TEAM = (
+    select(teams.c.id, func.count(meetings.c.id))
+    .select_from(teams.outerjoin(meetings, (meetings.c.team_id == teams.c.id) & _IS_OPEN_AND_LIVE))
+    .group_by(teams.c.id)
+)
 
 
 async def check_live_limit(conn: AsyncConnection, team_id: str, external_id: str | None, max_live: int) -> None:
@@ -26,14 +39,12 @@ async def check_live_limit(conn: AsyncConnection, team_id: str, external_id: str
     Raises:
         OverloadedError: the team has reached the limit.
     """
-    # Not `for update`, which would wait for every lane that is writing rows of the team.
-    await conn.execute(select(teams.c.id).where(teams.c.id == team_id).with_for_update(key_share=True))
+    await conn.execute(_LOCK, {"team_id": team_id})
     if external_id is not None:
-        existing = select(meetings.c.id).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
-        if (await conn.execute(existing)).scalar_one_or_none() is not None:
+        existing = await conn.execute(_BY_EXTERNAL_ID, {"team_id": team_id, "external_id": external_id})
+        if existing.scalar_one_or_none() is not None:
             return
-    count = select(func.count()).where(meetings.c.team_id == team_id, _IS_OPEN_AND_LIVE)
-    if (await conn.execute(count)).scalar_one() >= max_live:
+    if (await conn.execute(_COUNT_LIVE, {"team_id": team_id})).scalar_one() >= max_live:
         raise OverloadedError(
             "limit",
             f"no more than {max_live} live meetings at once: end one, or raise the limit (max_live)",
@@ -43,16 +54,13 @@ async def check_live_limit(conn: AsyncConnection, team_id: str, external_id: str
 
 async def count_live_meetings(conn: AsyncConnection) -> dict[str, int]:
     """Count the live meetings of each team, by the team's id."""
-    statement = select(teams.c.id, func.count(meetings.c.id)).select_from(
-        teams.outerjoin(meetings, (meetings.c.team_id == teams.c.id) & _IS_OPEN_AND_LIVE)
-    )
-    return dict((await conn.execute(statement.group_by(teams.c.id))).tuples().all())
+    return dict((await conn.execute(_COUNT_LIVE_BY_TEAM)).tuples().all())
 
 
 async def count_refusal(conn: AsyncConnection, team_id: str, reason: str) -> None:
     """Count a refusal that belongs to none of the team's meetings, such as the opening of a meeting."""
-    row = await conn.execute(select(teams.c.counters).where(teams.c.id == team_id).with_for_update(key_share=True))
+    row = await conn.execute(_LOCK_COUNTERS, {"team_id": team_id})
     counters: dict[str, int] = row.scalar_one()
     name = f"refused:{reason}"
     updated_counters = counters | {name: counters.get(name, 0) + 1}
-    await conn.execute(update(teams).where(teams.c.id == team_id).values(counters=updated_counters))
+    await conn.execute(_SET_COUNTERS, {"team_id": team_id, "counters": updated_counters})
