@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, exists, func, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +21,37 @@ from storage.records import OPEN_STATUSES
 LaneKind = Literal["live", "batch"]
 ALWAYS_RUNNING_KINDS: frozenset[LaneKind] = frozenset({"live"})
 """Kinds whose lanes run even without meetings, because a live meeting must not wait for its lane to start."""
+
+
+_IS_OPEN_IN_LANE = (meetings.c.lane_id == lanes.c.id) & meetings.c.status.in_(OPEN_STATUSES)
+_SELECT_WORK = select(
+    lanes.c.kind, lanes.c.draining, lanes.c.log_id, lanes.c.retain_after, exists().where(_IS_OPEN_IN_LANE)
+).where(lanes.c.id == bindparam("lane_id"))
+_SELECT_KINDS = select(lanes.c.id, lanes.c.kind).order_by(lanes.c.id)
+_SET_STATE = (
+    update(lanes).where(lanes.c.id == bindparam("lane_id")).values(state=bindparam("state"), updated_at=func.now())
+)
+_SELECT_MEETINGS_BY_BACKLOG = (
+    select(meetings.c.team_id, meetings.c.id)
+    .where(meetings.c.lane_id == bindparam("lane_id"), meetings.c.status.in_(OPEN_STATUSES))
+    .order_by((meetings.c.last_accepted - meetings.c.last_committed).desc(), meetings.c.id)
+)
+_ENSURE = (
+    insert(lanes)
+    .values(id=bindparam("lane_id"), kind=bindparam("kind"))
+    .on_conflict_do_update(index_elements=["id"], set_={"draining": False})
+)
+_DRAIN_OTHERS = update(lanes).where(lanes.c.id.not_in(bindparam("kept_ids", expanding=True))).values(draining=True)
+_DRAIN = update(lanes).where(lanes.c.id == bindparam("lane_id")).values(draining=True)
+_SELECT_TARGET = select(lanes.c.kind, lanes.c.draining).where(lanes.c.id == bindparam("lane_id"))
+_SELECT_WITH_LOAD = select(lanes, select(func.count()).where(_IS_OPEN_IN_LANE).scalar_subquery().label("open_meetings"))
+_LIST = _SELECT_WITH_LOAD.order_by(lanes.c.id)
+_SELECT_LEAST_LOADED = (
+    _SELECT_WITH_LOAD.where(lanes.c.kind == bindparam("kind"), ~lanes.c.draining)
+    .order_by(lanes.c.state == "crash_loop", "open_meetings", lanes.c.id)
+    .limit(1)
+)
+_LOCK_CHANGES = select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes")))
 
 
 def lane_kind_for(clock: Clock) -> LaneKind:
@@ -89,39 +120,28 @@ class LaneWork(NamedTuple):
 
 def read_lane_work(connection: Connection, lane_id: str) -> LaneWork | None:
     """Read whether a lane has work; None if there is no such lane."""
-    has_open_meetings = exists().where(meetings.c.lane_id == lanes.c.id, meetings.c.status.in_(OPEN_STATUSES))
-    statement = select(lanes.c.kind, lanes.c.draining, lanes.c.log_id, lanes.c.retain_after, has_open_meetings).where(
-        lanes.c.id == lane_id
-    )
-    row = connection.execute(statement).one_or_none()
+    row = connection.execute(_SELECT_WORK, {"lane_id": lane_id}).one_or_none()
     return None if row is None else LaneWork(*row)
 
 
 def read_lane_kinds(connection: Connection) -> dict[str, LaneKind]:
     """Read all lanes by id, each with its kind."""
-    return {row.id: row.kind for row in connection.execute(select(lanes.c.id, lanes.c.kind).order_by(lanes.c.id))}
+    return {row.id: row.kind for row in connection.execute(_SELECT_KINDS)}
 
 
 def set_lane_state(connection: Connection, lane_id: str, state: str) -> None:
     """Store the state of a lane whose process can't store it itself."""
-    connection.execute(update(lanes).where(lanes.c.id == lane_id).values(state=state, updated_at=func.now()))
+    connection.execute(_SET_STATE, {"lane_id": lane_id, "state": state})
 
 
 async def list_meetings_by_backlog(conn: AsyncConnection, lane_id: str) -> list[tuple[str, UUID]]:
     """List the open meetings of a lane as team and meeting ids, those with most uncommitted entries first."""
-    backlog = meetings.c.last_accepted - meetings.c.last_committed
-    statement = (
-        select(meetings.c.team_id, meetings.c.id)
-        .where(meetings.c.lane_id == lane_id, meetings.c.status.in_(OPEN_STATUSES))
-        .order_by(backlog.desc(), meetings.c.id)
-    )
-    return list((await conn.execute(statement)).tuples().all())
+    return list((await conn.execute(_SELECT_MEETINGS_BY_BACKLOG, {"lane_id": lane_id})).tuples().all())
 
 
 async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
     """Add a lane, or end the draining of an existing one."""
-    statement = insert(lanes).values(id=lane_id, kind=kind)
-    await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"draining": False}))
+    await conn.execute(_ENSURE, {"lane_id": lane_id, "kind": kind})
 
 
 async def drain_other_lanes(conn: AsyncConnection, kept_ids: Collection[str]) -> None:
@@ -130,7 +150,7 @@ async def drain_other_lanes(conn: AsyncConnection, kept_ids: Collection[str]) ->
     Args:
         kept_ids: ids of the lanes that stay as they are.
     """
-    await conn.execute(update(lanes).where(lanes.c.id.not_in(kept_ids)).values(draining=True))
+    await conn.execute(_DRAIN_OTHERS, {"kept_ids": list(kept_ids)})
 
 
 async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
@@ -163,7 +183,7 @@ async def drain_lane(conn: AsyncConnection, lane_id: str) -> None:
     kind = lanes_by_id[lane_id].kind
     if not any(lane.kind == kind and not lane.draining for lane in lanes_by_id.values() if lane.id != lane_id):
         raise ConflictError("last", f"it is the last {kind} lane: add another first")
-    await conn.execute(update(lanes).where(lanes.c.id == lane_id).values(draining=True))
+    await conn.execute(_DRAIN, {"lane_id": lane_id})
 
 
 async def check_move_target(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
@@ -176,7 +196,7 @@ async def check_move_target(conn: AsyncConnection, lane_id: str, kind: LaneKind)
         NotFoundError: there is no such lane.
         InvalidInputError: the lane is of the other kind, or takes no meetings.
     """
-    row = (await conn.execute(select(lanes.c.kind, lanes.c.draining).where(lanes.c.id == lane_id))).one_or_none()
+    row = (await conn.execute(_SELECT_TARGET, {"lane_id": lane_id})).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no lane {lane_id}")
     if row.kind != kind:
@@ -187,7 +207,7 @@ async def check_move_target(conn: AsyncConnection, lane_id: str, kind: LaneKind)
 
 async def list_lanes(conn: AsyncConnection) -> list[LaneRecord]:
     """List all lanes with their load, in the order of their ids."""
-    rows = await conn.execute(_select_with_load().order_by(lanes.c.id))
+    rows = await conn.execute(_LIST)
     return [LaneRecord(**row) for row in rows.mappings()]
 
 
@@ -202,13 +222,7 @@ async def find_least_loaded_lane(conn: AsyncConnection, kind: LaneKind) -> str:
     Raises:
         UnavailableError: there is no lane of that kind.
     """
-    statement = (
-        _select_with_load()
-        .where(lanes.c.kind == kind, ~lanes.c.draining)
-        .order_by(lanes.c.state == "crash_loop", "open_meetings", lanes.c.id)
-        .limit(1)
-    )
-    row = (await conn.execute(statement)).mappings().one_or_none()
+    row = (await conn.execute(_SELECT_LEAST_LOADED, {"kind": kind})).mappings().one_or_none()
     if row is None:
         raise UnavailableError(f"there is no {kind} lane yet: start one, or try again once it is up")
     return str(row["id"])
@@ -216,14 +230,4 @@ async def find_least_loaded_lane(conn: AsyncConnection, kind: LaneKind) -> str:
 
 async def _lock_lane_changes(conn: AsyncConnection) -> None:
     """Lock the set of lanes, so that two callers never add the same id, or drain the last two lanes."""
-    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
-
-
-def _select_with_load() -> Select[Any]:
-    load = (
-        select(func.count())
-        .where(meetings.c.lane_id == lanes.c.id, meetings.c.status.in_(OPEN_STATUSES))
-        .scalar_subquery()
-        .label("open_meetings")
-    )
-    return select(lanes, load)
+    await conn.execute(_LOCK_CHANGES)
