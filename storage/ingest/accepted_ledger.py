@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text, update
+from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -28,13 +28,24 @@ MAX_MEETINGS = 10_000
 
 log = structlog.get_logger(__name__)
 
-
 _STORE_ACCEPTED = text(
     "with noted as (select m.id, v.n from meetings m"
     " join unnest(cast(:ids as uuid[]), cast(:ns as bigint[])) as v(id, n) on m.id = v.id"
     " order by m.id for update of m skip locked)"
     " update meetings m set last_accepted = greatest(m.last_accepted, noted.n) from noted where m.id = noted.id"
     " returning m.id"
+)
+_LOCK_COUNTERS = (
+    select(meetings.c.id, meetings.c.counters)
+    .where(meetings.c.id.in_(bindparam("meeting_ids", expanding=True)))
+    .order_by(meetings.c.id)
+    .with_for_update(skip_locked=True)
+)
+_SET_COUNTERS = (
+    update(meetings)
+    .where(meetings.c.id == bindparam("meeting_id"))
+    .values(counters=bindparam("counters"), seq=meetings.c.seq + 1)
+    .returning(meetings.c.team_id, meetings.c.seq, meetings.c.status)
 )
 
 
@@ -161,12 +172,7 @@ async def store_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str,
     Returns:
         The increments that were added, by meeting.
     """
-    rows = await conn.execute(
-        select(meetings.c.id, meetings.c.counters)
-        .where(meetings.c.id.in_(list(counts)))
-        .order_by(meetings.c.id)
-        .with_for_update(skip_locked=True)
-    )
+    rows = await conn.execute(_LOCK_COUNTERS, {"meeting_ids": list(counts)})
     added: dict[UUID, Counter[str]] = {}
     for row in rows.all():
         added[row.id] = Counter(counts[row.id])
@@ -176,14 +182,7 @@ async def store_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str,
 
 async def write_counters(conn: AsyncConnection, meeting_id: UUID, counters: Mapping[str, int]) -> None:
     """Write a meeting's counters, and a live event that reports them. The caller holds the lock of the meeting's row."""
-    row = (
-        await conn.execute(
-            update(meetings)
-            .where(meetings.c.id == meeting_id)
-            .values(counters=counters, seq=meetings.c.seq + 1)
-            .returning(meetings.c.team_id, meetings.c.seq, meetings.c.status)
-        )
-    ).one()
+    row = (await conn.execute(_SET_COUNTERS, {"meeting_id": meeting_id, "counters": counters})).one()
     payload = {"status": row.status, "counters": counters}
     event = OutboxEvent(row.team_id, str(meeting_id), row.seq, "status", payload)
     await conn.run_sync(write_events, [event])
