@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Select, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from operators.webhooks.event_types import WebhookEventType
 from storage.postgres.tables import outbox
 from storage.records import OutboxEvent
 
+SELECT_EVENTS_AFTER = (
+    select(outbox.c.team_id, outbox.c.seq, outbox.c.kind, outbox.c.payload)
+    .where(outbox.c.meeting_id == bindparam("meeting_id"), outbox.c.seq > bindparam("after"))
+    .order_by(outbox.c.seq)
+    .limit(bindparam("limit"))
+)
+"""Selects a meeting's events after a `seq`, in order, at most `limit`."""
 _LAST_SEQS = text(
     "select meeting_id, max(seq) from outbox where created_at > now() - :minutes * interval '1 minute' group by meeting_id"
 )
@@ -71,16 +77,6 @@ def _webhook_event_type(event: OutboxEvent) -> WebhookEventType | None:
                     return None
 
 
-def select_events(meeting_id: UUID, after: int, limit: int) -> Select[Any, Any, Any, Any]:
-    """Select a meeting's events after a `seq`, in order, at most `limit`."""
-    return (
-        select(outbox.c.team_id, outbox.c.seq, outbox.c.kind, outbox.c.payload)
-        .where(outbox.c.meeting_id == meeting_id, outbox.c.seq > after)
-        .order_by(outbox.c.seq)
-        .limit(limit)
-    )
-
-
 def read_last_seqs(connection: Connection, minutes: float) -> dict[str, int]:
     """Read the last `seq` of each meeting with events of the last minutes."""
     rows = connection.execute(_LAST_SEQS, {"minutes": minutes}).tuples()
@@ -89,5 +85,5 @@ def read_last_seqs(connection: Connection, minutes: float) -> dict[str, int]:
 
 def read_events(connection: Connection, meeting_id: str, after: int, limit: int) -> list[OutboxEvent]:
     """Read a meeting's events after a `seq`, in order, at most `limit`."""
-    rows = connection.execute(select_events(UUID(meeting_id), after, limit))
+    rows = connection.execute(SELECT_EVENTS_AFTER, {"meeting_id": UUID(meeting_id), "after": after, "limit": limit})
     return [OutboxEvent(row.team_id, meeting_id, row.seq, row.kind, row.payload) for row in rows]

@@ -7,32 +7,71 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, RowMapping, cast, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, RowMapping, bindparam, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import NotFoundError
 from operators.stream import Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus
 from storage.postgres import tables
-from storage.postgres.outbox import select_events
+from storage.postgres.outbox import SELECT_EVENTS_AFTER
 from storage.records import Caption, OutboxEvent
 
 _SENTENCE_COLUMNS = [tables.sentences.c[field.name] for field in fields(Sentence)]
 _CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(Caption)]
 
 
+def _numbers_of_id(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Extract the numbers of an id as an array for sorting: `10` sorts after `9`, and `9.2` between them."""
+    spaced = func.btrim(func.regexp_replace(sentence_id, r"\D+", " ", "g"))
+    return cast(func.string_to_array(spaced, " "), ARRAY(BigInteger))
+
+
+_READING_ORDER = (tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id))
+_SENTENCES = (
+    select(*_SENTENCE_COLUMNS)
+    .where(
+        tables.sentences.c.team_id == bindparam("team_id"),
+        tables.sentences.c.meeting_id == bindparam("meeting_id"),
+        ~tables.sentences.c.retracted,
+    )
+    .order_by(*_READING_ORDER)
+)
+_CAPTIONS = (
+    select(*_CAPTION_COLUMNS)
+    .select_from(tables.captions.join(tables.sentences))
+    .where(
+        tables.captions.c.team_id == bindparam("team_id"),
+        tables.captions.c.meeting_id == bindparam("meeting_id"),
+        ~tables.sentences.c.retracted,
+    )
+    .order_by(*_READING_ORDER, tables.captions.c.language)
+)
+_CAPTIONS_IN_LANGUAGE = _CAPTIONS.where(tables.captions.c.language == bindparam("language"))
+_COUNT_PENDING = (
+    select(tables.captions.c.meeting_id, func.count())
+    .select_from(tables.captions.join(tables.sentences))
+    .where(
+        tables.captions.c.team_id == bindparam("team_id"),
+        tables.captions.c.meeting_id.in_(bindparam("meeting_ids", expanding=True)),
+        tables.captions.c.status == "pending",
+        ~tables.sentences.c.retracted,
+    )
+    .group_by(tables.captions.c.meeting_id)
+)
+_FINAL_CAPTIONS = select(tables.captions.c.meeting_id, tables.captions.c.sentence_id).where(
+    tables.captions.c.meeting_id.in_(bindparam("meeting_ids", expanding=True)), tables.captions.c.status != "pending"
+)
+_EVENTS_OF_TEAM = SELECT_EVENTS_AFTER.where(tables.outbox.c.team_id == bindparam("team_id"))
+_LAST_SEQ = select(tables.meetings.c.seq).where(
+    tables.meetings.c.team_id == bindparam("team_id"), tables.meetings.c.id == bindparam("meeting_id")
+)
+
+
 async def read_sentences(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> list[Sentence]:
     """Read a meeting's sentences in reading order. Retracted ones are left out."""
-    statement = (
-        select(*_SENTENCE_COLUMNS)
-        .where(
-            tables.sentences.c.team_id == team_id,
-            tables.sentences.c.meeting_id == meeting_id,
-            ~tables.sentences.c.retracted,
-        )
-        .order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id))
-    )
-    return [_to_sentence(row) for row in (await conn.execute(statement)).mappings()]
+    rows = await conn.execute(_SENTENCES, {"team_id": team_id, "meeting_id": meeting_id})
+    return [_to_sentence(row) for row in rows.mappings()]
 
 
 async def read_captions(
@@ -43,19 +82,12 @@ async def read_captions(
     Args:
         language: return only captions in this language; None for all.
     """
-    statement = (
-        select(*_CAPTION_COLUMNS)
-        .select_from(tables.captions.join(tables.sentences))
-        .where(
-            tables.captions.c.team_id == team_id,
-            tables.captions.c.meeting_id == meeting_id,
-            ~tables.sentences.c.retracted,
-        )
-        .order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id), tables.captions.c.language)
-    )
-    if language is not None:
-        statement = statement.where(tables.captions.c.language == language)
-    return [_to_caption(row) for row in (await conn.execute(statement)).mappings()]
+    ids = {"team_id": team_id, "meeting_id": meeting_id}
+    if language is None:
+        rows = await conn.execute(_CAPTIONS, ids)
+    else:
+        rows = await conn.execute(_CAPTIONS_IN_LANGUAGE, ids | {"language": language})
+    return [_to_caption(row) for row in rows.mappings()]
 
 
 async def count_pending(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
@@ -65,33 +97,21 @@ async def count_pending(conn: AsyncConnection, team_id: str, meeting_id: UUID) -
 
 async def count_pending_by_meeting(conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]) -> dict[UUID, int]:
     """Count the pending captions of each of a team's meetings that has any."""
-    statement = (
-        select(tables.captions.c.meeting_id, func.count())
-        .select_from(tables.captions.join(tables.sentences))
-        .where(
-            tables.captions.c.team_id == team_id,
-            tables.captions.c.meeting_id.in_(meeting_ids),
-            tables.captions.c.status == "pending",
-            ~tables.sentences.c.retracted,
-        )
-        .group_by(tables.captions.c.meeting_id)
-    )
-    return dict((await conn.execute(statement)).tuples().all())
+    rows = await conn.execute(_COUNT_PENDING, {"team_id": team_id, "meeting_ids": list(meeting_ids)})
+    return dict(rows.tuples().all())
 
 
 async def list_final_captions(conn: AsyncConnection, meeting_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
     """List the captions of meetings that are not pending, each as its meeting and sentence ids."""
-    statement = select(tables.captions.c.meeting_id, tables.captions.c.sentence_id).where(
-        tables.captions.c.meeting_id.in_(meeting_ids), tables.captions.c.status != "pending"
-    )
-    return list((await conn.execute(statement)).tuples().all())
+    return list((await conn.execute(_FINAL_CAPTIONS, {"meeting_ids": list(meeting_ids)})).tuples().all())
 
 
 async def read_events_after(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int
 ) -> list[OutboxEvent]:
     """Read a meeting's live events after a `seq`, in order, at most `limit`."""
-    rows = await conn.execute(select_events(meeting_id, seq, limit).where(tables.outbox.c.team_id == team_id))
+    values = {"team_id": team_id, "meeting_id": meeting_id, "after": seq, "limit": limit}
+    rows = await conn.execute(_EVENTS_OF_TEAM, values)
     return [OutboxEvent(row.team_id, str(meeting_id), row.seq, row.kind, row.payload) for row in rows]
 
 
@@ -101,10 +121,7 @@ async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -
     Raises:
         NotFoundError: the team has no such meeting.
     """
-    statement = select(tables.meetings.c.seq).where(
-        tables.meetings.c.team_id == team_id, tables.meetings.c.id == meeting_id
-    )
-    seq = (await conn.execute(statement)).scalar_one_or_none()
+    seq = (await conn.execute(_LAST_SEQ, {"team_id": team_id, "meeting_id": meeting_id})).scalar_one_or_none()
     if seq is None:
         raise NotFoundError(f"there is no meeting {meeting_id}")
     return int(seq)
@@ -120,9 +137,3 @@ def _to_caption(row: RowMapping) -> Caption:
     values: dict[str, Any] = dict(row)
     values["status"] = CaptionStatus(values["status"])
     return Caption(**values)
-
-
-def _numbers_of_id(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Extract the numbers of an id as an array for sorting: `10` sorts after `9`, and `9.2` between them."""
-    spaced = func.btrim(func.regexp_replace(sentence_id, r"\D+", " ", "g"))
-    return cast(func.string_to_array(spaced, " "), ARRAY(BigInteger))
