@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Text, literal, select, tuple_, update
+from sqlalchemy import RowMapping, Select, Text, bindparam, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid6 import uuid7
@@ -21,6 +21,14 @@ _COLUMNS_WITHOUT_GLOSSARY = [
     *(column for column in _COLUMNS if column.name != "config"),
     meetings.c.config.op("-", return_type=JSONB())(literal("glossary", Text)).label("config"),
 ]
+_INSERT = insert(meetings).on_conflict_do_nothing().returning(*_COLUMNS)
+_OF_TEAM = select(*_COLUMNS).where(meetings.c.team_id == bindparam("team_id"))
+_BY_ID = _OF_TEAM.where(meetings.c.id == bindparam("meeting_id"))
+_LOCK_BY_ID = _BY_ID.with_for_update()
+_BY_EXTERNAL_ID = _OF_TEAM.where(meetings.c.external_id == bindparam("external_id"))
+_OPEN = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
+# Parameters of an update must not have the names of columns.
+_UPDATE_BY_ID = update(meetings).where(meetings.c.team_id == bindparam("of_team"), meetings.c.id == bindparam("of_id"))
 
 
 async def create_meeting(
@@ -38,25 +46,20 @@ async def create_meeting(
     Returns:
         The meeting, and whether it is new.
     """
-    statement = (
-        insert(meetings)
-        .values(
-            id=UUID(bytes=uuid7().bytes),
-            team_id=team_id,
-            external_id=external_id,
-            title=title,
-            clock=clock.value,
-            config=config.model_dump(mode="json"),
-            lane_id=lane_id,
-        )
-        .on_conflict_do_nothing()
-        .returning(*_COLUMNS)
-    )
-    row = (await conn.execute(statement)).mappings().one_or_none()
+    values = {
+        "id": UUID(bytes=uuid7().bytes),
+        "team_id": team_id,
+        "external_id": external_id,
+        "title": title,
+        "clock": clock.value,
+        "config": config.model_dump(mode="json"),
+        "lane_id": lane_id,
+    }
+    row = (await conn.execute(_INSERT, values)).mappings().one_or_none()
     if row is not None:
         return _to_record(row), True
-    existing = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
-    return _to_record((await conn.execute(existing)).mappings().one()), False
+    existing = await conn.execute(_BY_EXTERNAL_ID, {"team_id": team_id, "external_id": external_id})
+    return _to_record(existing.mappings().one()), False
 
 
 async def read_meeting(
@@ -70,8 +73,8 @@ async def read_meeting(
     Raises:
         NotFoundError: the team has no such meeting.
     """
-    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id)
-    row = (await conn.execute(statement.with_for_update() if for_update else statement)).mappings().one_or_none()
+    rows = await conn.execute(_LOCK_BY_ID if for_update else _BY_ID, {"team_id": team_id, "meeting_id": meeting_id})
+    row = rows.mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no meeting {meeting_id}")
     return _to_record(row)
@@ -79,8 +82,8 @@ async def read_meeting(
 
 async def find_meeting(conn: AsyncConnection, team_id: str, external_id: str) -> MeetingRecord | None:
     """Find a team's meeting by the source's own id; None if there is none."""
-    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
-    row = (await conn.execute(statement)).mappings().one_or_none()
+    rows = await conn.execute(_BY_EXTERNAL_ID, {"team_id": team_id, "external_id": external_id})
+    row = rows.mappings().one_or_none()
     return None if row is None else _to_record(row)
 
 
@@ -99,6 +102,13 @@ async def list_meetings(
         limit: most meetings to return.
         before: id of the last meeting of the previous page.
     """
+    rows = await conn.execute(_select_page(team_id, statuses, limit, before))
+    return [_to_record(row) for row in rows.mappings()]
+
+
+def _select_page(
+    team_id: str, statuses: Sequence[MeetingStatus] | None, limit: int, before: UUID | None
+) -> Select[*tuple[Any, ...]]:
     statement = select(*_COLUMNS_WITHOUT_GLOSSARY).where(meetings.c.team_id == team_id)
     if statuses is not None:
         statement = statement.where(meetings.c.status.in_(statuses))
@@ -107,14 +117,12 @@ async def list_meetings(
             meetings.c.team_id == team_id, meetings.c.id == before
         )
         statement = statement.where(tuple_(meetings.c.created_at, meetings.c.id) < last.scalar_subquery())
-    statement = statement.order_by(meetings.c.created_at.desc(), meetings.c.id.desc()).limit(limit)
-    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
+    return statement.order_by(meetings.c.created_at.desc(), meetings.c.id.desc()).limit(limit)
 
 
 async def list_open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
     """List the open meetings of all teams, oldest first."""
-    statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
-    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
+    return [_to_record(row) for row in (await conn.execute(_OPEN)).mappings()]
 
 
 async def update_meeting(conn: AsyncConnection, team_id: str, meeting_id: UUID, **values: Any) -> None:
@@ -126,8 +134,8 @@ async def update_meeting(conn: AsyncConnection, team_id: str, meeting_id: UUID, 
     Raises:
         NotFoundError: the team has no such meeting.
     """
-    statement = update(meetings).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id).values(**values)
-    if (await conn.execute(statement)).rowcount == 0:
+    ids = {"of_team": team_id, "of_id": meeting_id}
+    if (await conn.execute(_UPDATE_BY_ID.values(**values), ids)).rowcount == 0:
         raise NotFoundError(f"there is no meeting {meeting_id}")
 
 
