@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import ConflictError, NotFoundError
@@ -48,6 +48,34 @@ class WebhookEndpointRecord:
 
 
 _COLUMNS = [webhook_endpoints.c[field.name] for field in fields(WebhookEndpointRecord)]
+_LOCK_TEAM = select(teams.c.id).where(teams.c.id == bindparam("team_id")).with_for_update(key_share=True)
+_COUNT = select(func.count()).where(webhook_endpoints.c.team_id == bindparam("team_id"))
+_INSERT = insert(webhook_endpoints).returning(*_COLUMNS)
+_OF_TEAM = select(*_COLUMNS).where(webhook_endpoints.c.team_id == bindparam("team_id"))
+_LIST = _OF_TEAM.order_by(webhook_endpoints.c.created_at, webhook_endpoints.c.id)
+_BY_ID = _OF_TEAM.where(webhook_endpoints.c.id == bindparam("endpoint_id"))
+# Deliveries to it can be written meanwhile.
+_LOCK_BY_ID = _BY_ID.with_for_update(key_share=True)
+_UPDATE_BY_ID = update(webhook_endpoints).where(webhook_endpoints.c.id == bindparam("endpoint_id")).returning(*_COLUMNS)
+_DISABLE = (
+    update(webhook_endpoints)
+    .where(webhook_endpoints.c.id == bindparam("endpoint_id"))
+    .values(enabled=False, disabled_reason=bindparam("reason"))
+)
+# A parameter of an update must not have the name of a column.
+_ROTATE_SECRET = (
+    update(webhook_endpoints)
+    .where(webhook_endpoints.c.team_id == bindparam("of_team"), webhook_endpoints.c.id == bindparam("endpoint_id"))
+    .values(
+        secret=bindparam("new_secret"),
+        previous_secret=webhook_endpoints.c.secret,
+        previous_secret_expires_at=bindparam("expires_at"),
+    )
+    .returning(*_COLUMNS)
+)
+_DELETE = delete(webhook_endpoints).where(
+    webhook_endpoints.c.team_id == bindparam("team_id"), webhook_endpoints.c.id == bindparam("endpoint_id")
+)
 
 
 async def create_endpoint(
@@ -70,26 +98,24 @@ async def create_endpoint(
         ConflictError: the team has `MAX_ENDPOINTS` already.
     """
     # Locks the team, so that concurrent requests can't exceed the limit.
-    await conn.execute(select(teams.c.id).where(teams.c.id == team_id).with_for_update(key_share=True))
-    count = select(func.count()).where(webhook_endpoints.c.team_id == team_id)
-    if (await conn.execute(count)).scalar_one() >= MAX_ENDPOINTS:
+    await conn.execute(_LOCK_TEAM, {"team_id": team_id})
+    if (await conn.execute(_COUNT, {"team_id": team_id})).scalar_one() >= MAX_ENDPOINTS:
         raise ConflictError(
             "limit", f"there are {MAX_ENDPOINTS} webhook endpoints, which is the limit: remove one first"
         )
-    statement = insert(webhook_endpoints).values(
-        id=endpoint_id, team_id=team_id, url=url, event_types=list(event_types), secret=secret
-    )
-    return WebhookEndpointRecord(**(await conn.execute(statement.returning(*_COLUMNS))).mappings().one())
+    values = {
+        "id": endpoint_id,
+        "team_id": team_id,
+        "url": url,
+        "event_types": list(event_types),
+        "secret": secret,
+    }
+    return WebhookEndpointRecord(**(await conn.execute(_INSERT, values)).mappings().one())
 
 
 async def list_endpoints(conn: AsyncConnection, team_id: str) -> list[WebhookEndpointRecord]:
     """List a team's endpoints, oldest first."""
-    statement = (
-        select(*_COLUMNS)
-        .where(webhook_endpoints.c.team_id == team_id)
-        .order_by(webhook_endpoints.c.created_at, webhook_endpoints.c.id)
-    )
-    return [WebhookEndpointRecord(**row) for row in (await conn.execute(statement)).mappings()]
+    return [WebhookEndpointRecord(**row) for row in (await conn.execute(_LIST, {"team_id": team_id})).mappings()]
 
 
 async def read_endpoint(
@@ -103,11 +129,8 @@ async def read_endpoint(
     Raises:
         NotFoundError: the team has no such endpoint.
     """
-    statement = select(*_COLUMNS).where(webhook_endpoints.c.team_id == team_id, webhook_endpoints.c.id == endpoint_id)
-    if for_update:
-        # Deliveries to it can be written meanwhile.
-        statement = statement.with_for_update(key_share=True)
-    row = (await conn.execute(statement)).mappings().one_or_none()
+    rows = await conn.execute(_LOCK_BY_ID if for_update else _BY_ID, {"team_id": team_id, "endpoint_id": endpoint_id})
+    row = rows.mappings().one_or_none()
     if row is None:
         raise _unknown(endpoint_id)
     return WebhookEndpointRecord(**row)
@@ -149,8 +172,8 @@ async def change_endpoint(
         values |= {"enabled": enabled, "disabled_reason": None if enabled else DISABLED_BY_REQUEST}
     if not values:
         return endpoint
-    statement = update(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id).values(**values)
-    record = WebhookEndpointRecord(**(await conn.execute(statement.returning(*_COLUMNS))).mappings().one())
+    rows = await conn.execute(_UPDATE_BY_ID.values(**values), {"endpoint_id": endpoint_id})
+    record = WebhookEndpointRecord(**rows.mappings().one())
     if enabled is False:
         await fail_pending(conn, endpoint_id)
     return record
@@ -162,8 +185,7 @@ async def disable_endpoint(conn: AsyncConnection, endpoint_id: UUID, reason: str
     Args:
         reason: why, for its users.
     """
-    statement = update(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id)
-    await conn.execute(statement.values(enabled=False, disabled_reason=reason))
+    await conn.execute(_DISABLE, {"endpoint_id": endpoint_id, "reason": reason})
 
 
 async def fail_pending(conn: AsyncConnection, endpoint_id: UUID) -> None:
@@ -183,16 +205,13 @@ async def rotate_secret(
     Raises:
         NotFoundError: the team has no such endpoint.
     """
-    statement = (
-        update(webhook_endpoints)
-        .where(webhook_endpoints.c.team_id == team_id, webhook_endpoints.c.id == endpoint_id)
-        .values(
-            secret=secret,
-            previous_secret=webhook_endpoints.c.secret,
-            previous_secret_expires_at=now + ROTATION_PERIOD,
-        )
-    )
-    row = (await conn.execute(statement.returning(*_COLUMNS))).mappings().one_or_none()
+    values = {
+        "of_team": team_id,
+        "endpoint_id": endpoint_id,
+        "new_secret": secret,
+        "expires_at": now + ROTATION_PERIOD,
+    }
+    row = (await conn.execute(_ROTATE_SECRET, values)).mappings().one_or_none()
     if row is None:
         raise _unknown(endpoint_id)
     return WebhookEndpointRecord(**row)
@@ -204,10 +223,7 @@ async def delete_endpoint(conn: AsyncConnection, team_id: str, endpoint_id: UUID
     Raises:
         NotFoundError: the team has no such endpoint.
     """
-    statement = delete(webhook_endpoints).where(
-        webhook_endpoints.c.team_id == team_id, webhook_endpoints.c.id == endpoint_id
-    )
-    if (await conn.execute(statement)).rowcount == 0:
+    if (await conn.execute(_DELETE, {"team_id": team_id, "endpoint_id": endpoint_id})).rowcount == 0:
         raise _unknown(endpoint_id)
 
 
