@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.characters import is_blank
@@ -71,12 +71,17 @@ async def list_dead_letters(
         limit: most letters to return.
         before: id of the last letter of the previous page.
     """
+    rows = await conn.execute(_select_page(team_id, meeting_id, limit, before))
+    return [DeadLetterRecord(**row) for row in rows.mappings()]
+
+
+def _select_page(team_id: str, meeting_id: UUID | None, limit: int, before: int | None) -> Select[*tuple[Any, ...]]:
     statement = select(*_COLUMNS).where(_belongs_to(team_id)).order_by(dead_letters.c.id.desc()).limit(limit)
     if meeting_id is not None:
         statement = statement.where(dead_letters.c.meeting_id == meeting_id)
     if before is not None:
         statement = statement.where(dead_letters.c.id < before)
-    return [DeadLetterRecord(**row) for row in (await conn.execute(statement)).mappings()]
+    return statement
 
 
 async def read_dead_letter(conn: AsyncConnection, team_id: str, letter_id: int) -> DeadLetterRecord:
@@ -85,11 +90,14 @@ async def read_dead_letter(conn: AsyncConnection, team_id: str, letter_id: int) 
     Raises:
         NotFoundError: the team has no such letter.
     """
-    statement = select(*_COLUMNS).where(_belongs_to(team_id), dead_letters.c.id == letter_id)
-    row = (await conn.execute(statement)).mappings().one_or_none()
+    row = (await conn.execute(_select_letter(team_id, letter_id))).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no dead letter {letter_id}")
     return DeadLetterRecord(**row)
+
+
+def _select_letter(team_id: str, letter_id: int) -> Select[*tuple[Any, ...]]:
+    return select(*_COLUMNS).where(_belongs_to(team_id), dead_letters.c.id == letter_id)
 
 
 async def mark_resubmitted(conn: AsyncConnection, team_id: str, letter_id: int) -> DeadLetterRecord:
@@ -98,14 +106,16 @@ async def mark_resubmitted(conn: AsyncConnection, team_id: str, letter_id: int) 
     Raises:
         NotFoundError: the team has no such letter.
     """
-    now = func.coalesce(dead_letters.c.resubmitted_at, func.now())
-    statement = (
-        update(dead_letters).where(_belongs_to(team_id), dead_letters.c.id == letter_id).values(resubmitted_at=now)
-    )
-    row = (await conn.execute(statement.returning(*_COLUMNS))).mappings().one_or_none()
+    statement = _set_resubmitted(team_id, letter_id).returning(*_COLUMNS)
+    row = (await conn.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no dead letter {letter_id}")
     return DeadLetterRecord(**row)
+
+
+def _set_resubmitted(team_id: str, letter_id: int) -> Update:
+    now = func.coalesce(dead_letters.c.resubmitted_at, func.now())
+    return update(dead_letters).where(_belongs_to(team_id), dead_letters.c.id == letter_id).values(resubmitted_at=now)
 
 
 def to_resubmitted_event(letter: DeadLetterRecord) -> NewEvent:

@@ -6,12 +6,12 @@ The HTTP API describes and returns `Delivery`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import ConflictError, NotFoundError
@@ -94,6 +94,26 @@ _REPLAY = {
     "ended_at": None,
 }
 """The values of a delivery that is replayed."""
+# A parameter of an update must not have the name of a column.
+_IS_OF_ENDPOINT = (webhook_deliveries.c.team_id == bindparam("of_team")) & (
+    webhook_deliveries.c.endpoint_id == bindparam("of_endpoint")
+)
+_IS_DELIVERY = _IS_OF_ENDPOINT & (webhook_deliveries.c.id == bindparam("delivery_id"))
+_SELECT_ID = select(webhook_deliveries.c.id).where(_IS_DELIVERY)
+_REPLAY_ONE = (
+    update(webhook_deliveries)
+    .where(_IS_DELIVERY, webhook_deliveries.c.status != "pending")
+    .values(**_REPLAY)
+    .returning(*_COLUMNS)
+)
+_REPLAY_FAILED = (
+    update(webhook_deliveries)
+    .where(
+        _IS_OF_ENDPOINT, webhook_deliveries.c.status == "failed", webhook_deliveries.c.created_at >= bindparam("since")
+    )
+    .values(**_REPLAY)
+)
+_INSERT = insert(webhook_deliveries).returning(*_COLUMNS)
 
 
 async def list_deliveries(
@@ -112,17 +132,18 @@ async def list_deliveries(
         limit: most deliveries to return.
         before: id of the last delivery of the previous page.
     """
-    statement = (
-        select(*_COLUMNS)
-        .where(_of_endpoint(team_id, endpoint_id))
-        .order_by(webhook_deliveries.c.id.desc())
-        .limit(limit)
-    )
+    ids = {"of_team": team_id, "of_endpoint": endpoint_id}
+    rows = await conn.execute(_select_page(status, limit, before), ids)
+    return [Delivery(**row) for row in rows.mappings()]
+
+
+def _select_page(status: DeliveryStatus | None, limit: int, before: int | None) -> Select[*tuple[Any, ...]]:
+    statement = select(*_COLUMNS).where(_IS_OF_ENDPOINT).order_by(webhook_deliveries.c.id.desc()).limit(limit)
     if status is not None:
         statement = statement.where(webhook_deliveries.c.status == status)
     if before is not None:
         statement = statement.where(webhook_deliveries.c.id < before)
-    return [Delivery(**row) for row in (await conn.execute(statement)).mappings()]
+    return statement
 
 
 async def replay_delivery(conn: AsyncConnection, team_id: str, endpoint_id: UUID, delivery_id: int) -> Delivery:
@@ -133,11 +154,10 @@ async def replay_delivery(conn: AsyncConnection, team_id: str, endpoint_id: UUID
         ConflictError: the endpoint is disabled, or the delivery is pending.
     """
     await require_enabled(conn, team_id, endpoint_id)
-    condition = _of_endpoint(team_id, endpoint_id) & (webhook_deliveries.c.id == delivery_id)
-    statement = update(webhook_deliveries).where(condition, webhook_deliveries.c.status != "pending").values(**_REPLAY)
-    row = (await conn.execute(statement.returning(*_COLUMNS))).mappings().one_or_none()
+    ids = {"of_team": team_id, "of_endpoint": endpoint_id, "delivery_id": delivery_id}
+    row = (await conn.execute(_REPLAY_ONE, ids)).mappings().one_or_none()
     if row is None:
-        if (await conn.execute(select(webhook_deliveries.c.id).where(condition))).one_or_none() is None:
+        if (await conn.execute(_SELECT_ID, ids)).one_or_none() is None:
             raise NotFoundError(f"the webhook has no delivery {delivery_id}")
         raise ConflictError("pending", "the delivery is pending, so it is attempted without a replay")
     return Delivery(**row)
@@ -154,9 +174,8 @@ async def replay_failed(conn: AsyncConnection, team_id: str, endpoint_id: UUID, 
         ConflictError: the endpoint is disabled.
     """
     await require_enabled(conn, team_id, endpoint_id)
-    condition = _of_endpoint(team_id, endpoint_id) & (webhook_deliveries.c.status == "failed")
-    statement = update(webhook_deliveries).where(condition, webhook_deliveries.c.created_at >= since)
-    return (await conn.execute(statement.values(**_REPLAY))).rowcount
+    values = {"of_team": team_id, "of_endpoint": endpoint_id, "since": since}
+    return (await conn.execute(_REPLAY_FAILED, values)).rowcount
 
 
 async def queue_test(conn: AsyncConnection, team_id: str, endpoint_id: UUID, event_id: str) -> Delivery:
@@ -170,11 +189,11 @@ async def queue_test(conn: AsyncConnection, team_id: str, endpoint_id: UUID, eve
         ConflictError: the endpoint is disabled.
     """
     await require_enabled(conn, team_id, endpoint_id)
-    statement = insert(webhook_deliveries).values(
-        team_id=team_id, endpoint_id=endpoint_id, queue_id=endpoint_id, event_id=event_id, event_type=TEST_EVENT_TYPE
-    )
-    return Delivery(**(await conn.execute(statement.returning(*_COLUMNS))).mappings().one())
-
-
-def _of_endpoint(team_id: str, endpoint_id: UUID) -> ColumnElement[bool]:
-    return (webhook_deliveries.c.team_id == team_id) & (webhook_deliveries.c.endpoint_id == endpoint_id)
+    values = {
+        "team_id": team_id,
+        "endpoint_id": endpoint_id,
+        "queue_id": endpoint_id,
+        "event_id": event_id,
+        "event_type": TEST_EVENT_TYPE,
+    }
+    return Delivery(**(await conn.execute(_INSERT, values)).mappings().one())

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
+from inspect import isfunction
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, TextClause
 from sqlalchemy.sql.expression import Executable, SelectBase, UpdateBase
 from sqlalchemy.types import NullType
 
+from storage.postgres import dead_letter_queue, meeting_queries, webhook_deliveries
+
 ROOT = Path(__file__).parents[3]
 
 
-def named_statements() -> dict[str, Executable]:
-    """Find the statements that are constants of storage's modules."""
-    found: dict[str, Executable] = {}
-    for path in sorted((ROOT / "storage").rglob("*.py")):
-        if path.name in ("__init__.py", "watcher_main.py"):
-            continue
-        module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-        found |= {
-            f"{path.stem}.{name}": value
-            for name, value in vars(module).items()
-            if isinstance(value, TextClause | SelectBase | UpdateBase)
-        }
-    return found
+def storage_modules() -> list[ModuleType]:
+    """Import storage's modules."""
+    return [
+        importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for path in sorted((ROOT / "storage").rglob("*.py"))
+        if path.name not in ("__init__.py", "watcher_main.py")
+    ]
 
 
-STATEMENTS = named_statements()
+STATEMENTS: dict[str, Executable] = {
+    f"{module.__name__}.{name}": value
+    for module in storage_modules()
+    for name, value in vars(module).items()
+    if isinstance(value, TextClause | SelectBase | UpdateBase)
+}
+"""The statements that are constants of storage's modules."""
 
 
 def test_statements_are_found() -> None:
@@ -42,6 +49,44 @@ def test_statements_are_found() -> None:
 )
 def test_a_statement_can_be_planned(name: str, engine: Engine) -> None:
     assert plan(STATEMENTS[name], engine)
+
+
+MEETING_ID = UUID(int=1)
+COMPOSED: dict[Callable[..., Executable], list[tuple[Any, ...]]] = {
+    meeting_queries._select_page: [
+        ("default", None, 50, None),
+        ("default", ("live", "ended"), 50, MEETING_ID),
+    ],
+    dead_letter_queue._select_page: [("default", None, 50, None), ("other", MEETING_ID, 50, 7)],
+    dead_letter_queue._select_letter: [("default", 7), ("other", 7)],
+    dead_letter_queue._set_resubmitted: [("default", 7), ("other", 7)],
+    webhook_deliveries._select_page: [(None, 50, None), ("failed", 50, 7)],
+}
+"""Functions that make a statement whose conditions depend on the arguments, each with arguments for all its conditions."""
+
+
+def test_every_function_that_makes_a_statement_is_planned() -> None:
+    makers = {
+        function
+        for module in storage_modules()
+        for function in vars(module).values()
+        if isfunction(function)
+        and function.__module__ == module.__name__
+        and re.match(r"(Select|Insert|Update|Delete)\b", str(function.__annotations__.get("return")))
+    }
+    assert makers == COMPOSED.keys()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(function(*arguments), id=f"{function.__module__}.{function.__name__}{arguments}")
+        for function, examples in COMPOSED.items()
+        for arguments in examples
+    ],
+)
+def test_a_composed_statement_can_be_planned(statement: Executable, engine: Engine) -> None:
+    assert plan(statement, engine)
 
 
 def plan(statement: Executable, engine: Engine) -> list[str]:
