@@ -1,8 +1,9 @@
-"""SQL is in storage and the migrations only. In storage, each statement in text is a named constant of a module."""
+"""SQL is in storage and the migrations only. In storage, a statement is a named constant, or a function's result."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ CONNECTION_NAMES = {
     "sqlalchemy.ext.asyncio": {"AsyncConnection", "AsyncEngine"},
 }
 """Names that other rooms may import from SQLAlchemy, besides its errors: they hand connections to storage's functions."""
+STATEMENT = re.compile(r"(Select|Insert|Update|Delete)\b")
 LITERALS_ALLOWED = {
     "storage/migrations/compatibility.py": "reads the catalog of a database whose schema may be foreign",
     "storage/embedded_servers/postgres_valkey.py": "sets up a server that has no schema yet",
@@ -64,29 +66,32 @@ def executed_literals(tree: ast.Module) -> list[str]:
     ]
 
 
-def unnamed_texts(tree: ast.Module) -> list[str]:
-    """Return the calls of SQLAlchemy's `text` that are no constants of the module, with their lines."""
-    names = {
+def unnamed_statements(tree: ast.Module) -> list[str]:
+    """Return the statements that are made in a function, with their lines.
+
+    A function that returns a statement is no such case: tests/integration/storage/test_statements.py plans what it makes.
+    """
+    makers = {
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sqlalchemy")
         for alias in node.names
-        if alias.name == "text"
+        if alias.name in ("text", "select", "insert", "update", "delete")
     }
-    named = {
-        id(node)
-        for statement in tree.body
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
-        for node in ast.walk(statement.value)
-    }
-    return [
-        f"line {node.lineno}: {ast.unparse(node)}"
+    functions = [
+        node
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in names
-        and id(node) not in named
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        and not (isinstance(node, ast.FunctionDef) and node.returns and STATEMENT.match(ast.unparse(node.returns)))
     ]
+    return sorted(
+        {
+            f"line {node.lineno}: {ast.unparse(node)}"
+            for function in functions
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in makers
+        }
+    )
 
 
 @pytest.mark.parametrize("path", OTHER_ROOMS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -99,7 +104,7 @@ def test_other_rooms_make_no_statements(path: Path) -> None:
 @pytest.mark.parametrize("path", STORAGE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_storage_names_its_statements(path: Path) -> None:
     tree = ast.parse(path.read_text())
-    assert unnamed_texts(tree) == []
+    assert unnamed_statements(tree) == []
     assert bool(executed_literals(tree)) == (str(path.relative_to(ROOT)) in LITERALS_ALLOWED)
 
 
@@ -123,8 +128,17 @@ def test_executed_text_is_found(argument: str) -> None:
     assert executed_literals(ast.parse(f"async def f():\n    await conn.execute({argument})"))
 
 
-def test_a_text_that_is_no_constant_is_found_whatever_its_layout() -> None:
-    source = (
-        "from sqlalchemy import text\n_A = text('select 1')\ndef f():\n    return text(\n        'select 2'\n    )\n"
+def test_a_statement_that_is_no_constant_is_found_whatever_its_layout() -> None:
+    source = """
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+_A = text('select 1')
+def _select_page(limit) -> Select[int]:
+    return insert(table)
+async def f():
+    insert(table)
+    return text(
+        'select 2'
     )
-    assert unnamed_texts(ast.parse(source)) == ["line 4: text('select 2')"]
+"""
+    assert unnamed_statements(ast.parse(source)) == ["line 8: insert(table)", "line 9: text('select 2')"]
