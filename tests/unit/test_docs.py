@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -14,9 +15,20 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from cluster.cli import app
-from operators.entries import Chunk
+from operators.engine_config import ROLES
+from operators.entries import (
+    Chunk,
+    ConfigChanged,
+    EntryPayload,
+    MeetingEnded,
+    MeetingMoved,
+    MeetingStarted,
+    SpeakerRenamed,
+)
 from operators.meeting_config import MeetingConfig
 from operators.stream import Sentence
+from operators.ticks import TICK_DELAYS_MS
+from operators.translation_requests import CaptionStatus
 from serve.http.live.subscription import HEARTBEAT_KIND
 from storage.records import Caption, OutboxEventKind
 from tests.harness.lane.event_description import DESCRIBED_PAYLOADS
@@ -87,15 +99,72 @@ def test_a_name_that_a_module_lacks_is_noticed() -> None:
     assert not any(is_defined(module, name) for name in ("run", "Lane.stop", "step.run", "Limit"))
 
 
+def glossary() -> dict[str, str]:
+    """Read the glossary: the explanation of each term."""
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    return dict(re.findall(r"^- \*\*([A-Z][a-z ]+)\*\*: (\S.*\.)$", text, re.MULTILINE))
+
+
 def test_the_glossary_has_at_most_25_terms_of_one_line() -> None:
     _, *lines = (ROOT / "docs" / "glossary.md").read_text().splitlines()
-    terms = [match[1] for line in lines if (match := re.fullmatch(r"- \*\*([A-Z][a-z ]+)\*\*: \S.*\.", line))]
-    assert 10 <= len(terms) <= 25
-    assert len(set(terms)) == len(terms)
-    assert "Lane" in terms
+    assert 10 <= len(glossary()) <= 25
+    assert "Lane" in glossary()
     # The introduction is the only other line.
-    assert len([line for line in lines if line]) == len(terms) + 1
+    assert len([line for line in lines if line]) == len(glossary()) + 1
     assert all(len(line) <= 132 for line in lines)
+
+
+@cache
+def defined_names() -> frozenset[str]:
+    """Find the names of all modules, classes, functions, constants and fields of the code."""
+    found: set[str] = set()
+    for room in ("operators", "flows", "serve", "storage", "cluster"):
+        for path in (ROOT / room).rglob("*.py"):
+            found.add(path.stem)
+            for node in ast.walk(ast.parse(path.read_text())):
+                match node:
+                    case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                        found.add(name)
+                    case ast.Assign(targets=targets):
+                        found |= {target.id for target in targets if isinstance(target, ast.Name)}
+                    case ast.AnnAssign(target=ast.Name(id=name)):
+                        found.add(name)
+                    case _:
+                        pass
+    return frozenset(found)
+
+
+def snake_case(name: str) -> str:
+    """Write a name's words in lower case, with `_` between them."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])| ", "_", name).lower()
+
+
+@pytest.mark.parametrize("term", glossary())
+def test_the_code_uses_a_term_of_the_glossary(term: str) -> None:
+    assert any(re.search(rf"(^|_){snake_case(term)}s?(_|$)", snake_case(name)) for name in defined_names())
+
+
+def test_the_glossary_names_what_the_code_defines() -> None:
+    terms = glossary()
+    names = {term: set(re.findall(r"`(\w+)`", explanation)) for term, explanation in terms.items()}
+    assert names.pop("Caption") == {status.value for status in CaptionStatus}
+    assert set().union(*names.values()) <= defined_names()
+    roles = re.findall(r"\w+", terms["Role"].replace("(notes about a meeting)", "").split(":")[1])
+    assert {*roles} - {"or"} == {*ROLES}
+    assert f" {TICK_DELAYS_MS[-1] // 60_000} quiet minutes" in terms["Generation"]
+
+
+def test_the_glossary_names_every_kind_of_entry() -> None:
+    words = {
+        MeetingStarted: "a meeting's start",
+        Chunk: "a chunk",
+        ConfigChanged: "a config change",
+        SpeakerRenamed: "a speaker's new name",
+        MeetingMoved: "a move",
+        MeetingEnded: "the end",
+    }
+    assert words.keys() == {*get_args(EntryPayload)}
+    assert all(word in glossary()["Entry"] for word in words.values())
 
 
 @pytest.fixture(scope="module")
