@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from operators.entries import Chunk, SpeakerRenamed
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
 from operators.sources.speaker_labels import find_rename, record_name
-from operators.sources.speech import Identifier, SourceText, SpeechPart, SpeechState, build_chunks
+from operators.sources.speech import Identifier, SourceText, SpeechPart, SpeechState, build_chunks, read_identifier
 from operators.sources.times import SourceTime, is_epoch_ms
 
 SOURCE = "attendee"
 _PARTICIPANT_TRIGGER = "participant_events.join_leave"
 _END_STATES = ("ended", "fatal_error", "data_deleted")
-_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 
 
 class _Transcription(SourceMessage):
@@ -75,13 +72,6 @@ def _find_renames(state: SpeechState, message: Mapping[str, Any], context: Adapt
     return find_rename(state.labels, participant.participant_uuid, participant.participant_name, context)
 
 
-def _read_identifier(message: Mapping[str, Any], field: str) -> str | None:
-    try:
-        return _IDENTIFIER.validate_python(message.get(field))
-    except ValidationError:
-        return None
-
-
 def _is_end(message: Mapping[str, Any]) -> bool:
     data = message.get("data")
     return (
@@ -97,8 +87,8 @@ ADAPTER = SourceAdapter(
     initial_state=SpeechState(),
     step=_step,
     find_renames=_find_renames,
-    read_meeting_id=lambda message: _read_identifier(message, "bot_id"),
-    read_delivery_id=lambda message: _read_identifier(message, "idempotency_key"),
+    read_meeting_id=lambda message: read_identifier(message.get("bot_id")),
+    read_delivery_id=lambda message: read_identifier(message.get("idempotency_key")),
     is_end=_is_end,
 )
 """The adapter of Attendee. Its own id of a meeting is the bot's id."""

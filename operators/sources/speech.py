@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
@@ -75,6 +75,15 @@ SourceText = Annotated[str, Field(max_length=MAX_CHUNK_CHARS)]
 """A transcript text as a source sends it."""
 OptionalLanguage = Annotated[str | None, BeforeValidator(_to_language)]
 """A language tag; None if the source sends something that is no language."""
+_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
+
+
+def read_identifier(value: Any) -> str | None:
+    """Return an id as a source sends it; None if the value is no id."""
+    try:
+        return _IDENTIFIER.validate_python(value)
+    except ValidationError:
+        return None
 
 
 def group_words(words: Iterable[Word]) -> list[SpeechPart]:

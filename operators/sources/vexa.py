@@ -7,9 +7,9 @@ speaker.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field
 
 from operators.characters import is_blank
 from operators.entries import Chunk
@@ -23,6 +23,7 @@ from operators.sources.speech import (
     SpeechState,
     build_chunk_id,
     build_chunks,
+    read_identifier,
 )
 from operators.sources.times import SourceTime
 from operators.sources.utterances import InterimChunk, retract, to_interim_chunk
@@ -33,6 +34,7 @@ MAX_DRAFTS = 50
 MAX_FINAL_IDS = 200
 """Most ids of final segments that are remembered."""
 _UNKNOWN_SPEAKER = "unknown"
+_STATUS_TYPES = ("meeting.status", "bot_status")
 _END_STATUSES = ("completed", "failed")
 
 
@@ -65,14 +67,6 @@ class _Transcript(SourceMessage):
     pending: list[_Segment] | None = None
     segment: _Segment | None = None
     payload: _Segments | None = None
-
-
-class _Meeting(SourceMessage):
-    id: Identifier
-
-
-class _MeetingMessage(SourceMessage):
-    meeting: _Meeting | Identifier
 
 
 def _step(state: VexaState, message: Mapping[str, Any], context: AdapterContext) -> tuple[VexaState, list[Chunk]]:
@@ -153,20 +147,16 @@ def _without_session(speaker_id: str | None, context: AdapterContext) -> str:
 
 
 def _read_meeting_id(message: Mapping[str, Any]) -> str | None:
-    try:
-        meeting = _MeetingMessage.model_validate(message).meeting
-    except ValidationError:
-        return None
-    return meeting if isinstance(meeting, str) else meeting.id
+    """Read `meeting.id`, `meeting` or `meeting_id`. A meeting by platform and link has no id of its own."""
+    meeting = message.get("meeting")
+    own_id = cast("Mapping[str, Any]", meeting).get("id") if isinstance(meeting, Mapping) else meeting
+    return read_identifier(own_id) or read_identifier(message.get("meeting_id"))
 
 
 def _is_end(message: Mapping[str, Any]) -> bool:
     payload = message.get("payload")
-    return (
-        message.get("type") == "meeting.status"
-        and isinstance(payload, Mapping)
-        and payload.get("status") in _END_STATUSES
-    )
+    status = cast("Mapping[str, Any]", payload).get("status") if isinstance(payload, Mapping) else message.get("status")
+    return message.get("type") in _STATUS_TYPES and status in _END_STATUSES
 
 
 ADAPTER = SourceAdapter(
@@ -177,4 +167,4 @@ ADAPTER = SourceAdapter(
     read_meeting_id=_read_meeting_id,
     is_end=_is_end,
 )
-"""The adapter of Vexa. Its own id of a meeting is `meeting.id`."""
+"""The adapter of Vexa. Its own id of a meeting is `meeting.id` or `meeting_id`."""

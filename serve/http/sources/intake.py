@@ -125,6 +125,8 @@ def read_delivery_id(headers: Mapping[str, str]) -> str | None:
 async def take_messages(services: Services, delivery: SourceDelivery, messages: Sequence[Any]) -> list[MessageResult]:
     """Append the chunks of messages. An invalid message doesn't refuse the others.
 
+    A source's meeting that is new is opened if its messages have speech. Otherwise they are ignored, or refused if invalid.
+
     Args:
         services: the services.
         delivery: the circumstances of the request.
@@ -134,30 +136,39 @@ async def take_messages(services: Services, delivery: SourceDelivery, messages: 
         The result of each message.
 
     Raises:
-        InvalidInputError: a message doesn't name its meeting, and the request doesn't either.
         NotFoundError: the request's meeting doesn't exist.
         OverloadedError: the meeting's lane lags too far, or there are too many live meetings. Nothing of it was appended.
         UnavailableError: a store or the session's lock isn't available.
     """
     results: dict[int, MessageResult] = {}
-    by_meeting: dict[UUID, dict[int, dict[str, Any]]] = {}
-    known_ids: dict[str, UUID] = {}
+    unassigned: dict[int, MessageResult] = {}
+    by_meeting: dict[UUID | str, dict[int, dict[str, Any]]] = {}
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
-            results[index] = _refuse(index, InvalidInputError("message", "must be a JSON object"))
+            unassigned[index] = _refuse(index, InvalidInputError("message", "must be a JSON object"))
             continue
         fields = cast("dict[str, Any]", message)
-        meeting_id = delivery.meeting_id or await _find_meeting(services, delivery, fields, known_ids)
-        if meeting_id is None:
-            fix = f"must be in the address (`?meeting=ID`): this message of {delivery.adapter.title} names no meeting"
-            results[index] = _refuse(index, InvalidInputError("meeting", fix))
+        meeting = delivery.meeting_id or _read_external_id(delivery.adapter, fields)
+        if meeting is None:
+            unassigned[index] = _answer_without_meeting(delivery, index, fields)
         else:
-            by_meeting.setdefault(meeting_id, {})[index] = fields
-    unassigned_count = len(results)
-    for meeting_id, numbered in by_meeting.items():
+            by_meeting.setdefault(meeting, {})[index] = fields
+    for meeting, numbered in by_meeting.items():
+        if isinstance(meeting, UUID):
+            meeting_id = meeting
+        elif (found := await _find_meeting(services, meeting)) is not None:
+            meeting_id = found
+        else:
+            _, own, events = _fold_alone(delivery, numbered)
+            if not events:
+                # Without speech they would open a meeting that has nothing to show, but counts as a live one.
+                unassigned |= own
+                continue
+            meeting_id = await _open_meeting(services, delivery, meeting)
         results |= await _take_messages_of_meeting(services, delivery, meeting_id, numbered)
-    if unassigned_count:
-        await _count_invalid(services, delivery.meeting_id, unassigned_count)
+    if invalid_count := sum(result.reason == "invalid" for result in unassigned.values()):
+        await _count_invalid(services, delivery.meeting_id, invalid_count)
+    results |= unassigned
     return [results[index] for index in range(len(messages))]
 
 
@@ -241,33 +252,58 @@ def _to_events(
     return [NewEvent(f"{event_id}:{number}", payload) for number, payload in enumerate(payloads)]
 
 
-async def _find_meeting(
-    services: Services, delivery: SourceDelivery, message: Mapping[str, Any], known_ids: dict[str, UUID]
-) -> UUID | None:
-    """Find the meeting that a message names, and open it if it is new. Return None if the message names none."""
+def _fold_alone(
+    delivery: SourceDelivery, messages: Mapping[int, dict[str, Any]]
+) -> tuple[StrictModel, dict[int, MessageResult], dict[int, list[NewEvent]]]:
+    """Fold messages that have no meeting yet: what they would change as the first ones of a session."""
+    context = AdapterContext(session=delivery.session, speaker=delivery.speaker)
+    return _fold(delivery, delivery.adapter.initial_state, context, messages)
+
+
+def _answer_without_meeting(delivery: SourceDelivery, index: int, message: dict[str, Any]) -> MessageResult:
+    """Answer a message that names no meeting. One without speech, such as an acknowledgement, is ignored."""
     adapter = delivery.adapter
+    state, results, _ = _fold_alone(delivery, {index: message})
+    result = results.get(index)
+    if result is not None and result.outcome == "ignored" and state == adapter.initial_state:
+        return result
+    fix = f"must be in the address (`?meeting=ID`): this message of {adapter.title} names no meeting"
+    return _refuse(index, InvalidInputError("meeting", fix))
+
+
+def _read_external_id(adapter: SourceAdapter[Any], message: Mapping[str, Any]) -> str | None:
+    """Return the external id of the meeting that a message names; None if it names none."""
     own_id = adapter.read_meeting_id(message)
     if own_id is None:
         return None
     external_id = f"{adapter.name}:{own_id}"
     if len(external_id) > MAX_NAME_CHARS:
-        external_id = f"{adapter.name}:{blake2b(own_id.encode(), digest_size=16).hexdigest()}"
-    if external_id in known_ids:
-        return known_ids[external_id]
+        return f"{adapter.name}:{blake2b(own_id.encode(), digest_size=16).hexdigest()}"
+    return external_id
+
+
+async def _find_meeting(services: Services, external_id: str) -> UUID | None:
+    """Find a meeting. Return None if it is new, or lacks its log because a crash came while it was opened."""
     async with services.database.connect() as conn:
         record = await meeting_queries.find_meeting(conn, DEFAULT_TEAM_ID, external_id)
-    # An existing meeting may lack its log, if a crash came while it was opened.
-    if record is None or record.log_id is None:
-        config = MeetingConfig() if delivery.config is None else MeetingConfig(**delivery.config.config.model_dump())
-        record, _ = await services.meetings.open(
-            DEFAULT_TEAM_ID,
-            external_id=external_id,
-            title="",
-            clock=Clock.LIVE,
-            config=config,
-            max_live=services.options.max_live,
-        )
-    known_ids[external_id] = record.id
+    return None if record is None or record.log_id is None else record.id
+
+
+async def _open_meeting(services: Services, delivery: SourceDelivery, external_id: str) -> UUID:
+    """Open a meeting with the source's configuration.
+
+    Raises:
+        OverloadedError: there are too many live meetings.
+    """
+    config = MeetingConfig() if delivery.config is None else MeetingConfig(**delivery.config.config.model_dump())
+    record, _ = await services.meetings.open(
+        DEFAULT_TEAM_ID,
+        external_id=external_id,
+        title="",
+        clock=Clock.LIVE,
+        config=config,
+        max_live=services.options.max_live,
+    )
     return record.id
 
 

@@ -180,6 +180,23 @@ def test_segments_without_ids_and_relative_times_are_told_by_their_clock() -> No
     assert (chunks[0].start, chunks[0].end) == (3, 4.5)
 
 
+@pytest.mark.parametrize(
+    ("message", "meeting", "is_end"),
+    [
+        ({"type": "meeting.status", "meeting": {"id": 42}, "payload": {"status": "completed"}}, "42", True),
+        ({"type": "meeting.status", "meeting_id": 42, "native": "abc", "status": "completed"}, "42", True),
+        ({"type": "bot_status", "meeting_id": "42", "status": "failed"}, "42", True),
+        ({"type": "meeting.status", "meeting_id": 42, "status": "active"}, "42", False),
+        ({"type": "transcript", "meeting": 42, "status": "completed"}, "42", False),
+        ({"type": "meeting.status", "meeting": {"platform": "zoom", "native_id": "1"}, "meeting_id": 42}, "42", False),
+        ({"type": "subscribed", "meetings": []}, None, False),
+    ],
+)
+def test_vexas_status_is_read_in_each_form(message: dict[str, Any], meeting: str | None, is_end: bool) -> None:
+    adapter = ADAPTERS["vexa"]
+    assert (adapter.read_meeting_id(message), adapter.is_end(message)) == (meeting, is_end)
+
+
 # --- Attendee ---
 
 

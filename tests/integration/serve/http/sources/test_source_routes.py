@@ -181,6 +181,57 @@ async def test_a_source_does_not_end_a_meeting_that_the_request_names(stage: Api
     assert (await post(stage, "attendee", attendee(3), meeting=meeting)).json()["accepted"] == 1
 
 
+@pytest.mark.parametrize(
+    ("source", "message", "outcome"),
+    [
+        ("vexa", {"type": "subscribed", "meetings": [{"platform": "google_meet", "native_id": "abc"}]}, "ignored"),
+        ("vexa", {"type": "pong"}, "ignored"),
+        ("vexa", {"type": "meeting.status", "meeting_id": 42, "native": "abc", "status": "active"}, "ignored"),
+        ("vexa", {"type": "meeting.status", "meeting_id": 42, "native": "abc", "status": "completed"}, "ignored"),
+        ("vexa", {"type": "transcript", "meeting": {"id": 42}, "confirmed": [{"text": "Hello."}]}, "refused"),
+        ("recall", {"event": "bot.joining_call", "data": {"bot": {"id": "b"}}}, "ignored"),
+        ("recall", {"event": "bot.done", "data": {"bot": {"id": "b"}}}, "ignored"),
+        ("recall", {"event": "transcript.data", "data": {"bot": {"id": "b"}}}, "refused"),
+        (
+            "recall",
+            {
+                "event": "participant_events.join",
+                "data": {"data": {"participant": {"id": 8, "name": "Zoe"}}, "bot": {"id": "b"}},
+            },
+            "ignored",
+        ),
+        ("attendee", attendee(1, trigger="bot.state_change", data={"new_state": "ended"}), "ignored"),
+        ("attendee", attendee(1, data={"speaker_uuid": "u"}), "refused"),
+        ("deepgram", {"type": "Metadata", "request_id": "r"}, "ignored"),
+    ],
+)
+async def test_only_speech_opens_a_meeting(
+    stage: ApiHarness, source: str, message: dict[str, Any], outcome: str
+) -> None:
+    (result,) = (await post(stage, source, message)).json()["results"]
+    assert (result["outcome"], result["reason"]) == (outcome, "no_change" if outcome == "ignored" else "invalid")
+    assert (await stage.http.get("/api/meetings")).json()["meetings"] == []
+
+
+async def test_a_flat_status_of_vexa_ends_its_meeting(stage: ApiHarness) -> None:
+    *_, spoken = (message for message in conversation("vexa") if message["confirmed"])
+    assert (await post(stage, "vexa", spoken)).json()["accepted"] == 1
+    status = {"type": "meeting.status", "meeting_id": 42, "native": "abc", "status": "completed"}
+    assert (await post(stage, "vexa", status)).json()["ignored"] == 1
+    (result,) = (await post(stage, "vexa", spoken)).json()["results"]
+    assert (result["outcome"], result["reason"]) == ("refused", "ended")
+
+
+async def test_names_that_come_with_the_first_speech_are_kept(stage: ApiHarness) -> None:
+    unnamed = attendee(1)
+    unnamed["data"]["speaker_name"] = None
+    joined = {"participant_uuid": "u1", "participant_name": "Ana", "event_type": "join"}
+    event = attendee(2, trigger="participant_events.join_leave", data=joined)
+    answer = (await post(stage, "attendee", [event, unnamed])).json()
+    assert [result["outcome"] for result in answer["results"]] == ["ignored", "accepted"]
+    assert [chunk["speaker"] for chunk in logged_chunks(stage)] == ["Ana"]
+
+
 async def test_a_repeated_delivery_is_harmless(stage: ApiHarness) -> None:
     first = await post(stage, "attendee", attendee(1))
     again = await post(stage, "attendee", attendee(1))
