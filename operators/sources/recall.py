@@ -23,7 +23,7 @@ from operators.sources.speech import (
     step_final,
     step_interim,
 )
-from operators.sources.times import SourceTime
+from operators.sources.times import SourceTime, anchor_stream
 
 SOURCE = "recall"
 _UNKNOWN_PARTICIPANT = "unknown"
@@ -34,6 +34,14 @@ _END_EVENTS = ("bot.done", "bot.fatal")
 
 class _Timestamp(SourceMessage):
     relative: SourceTime
+    absolute: SourceTime | None = None
+
+
+class _EventTimestamp(SourceMessage):
+    """When a participant event happened. Before the recording there is no relative time."""
+
+    relative: SourceTime | None = None
+    absolute: SourceTime | None = None
 
 
 class _Word(SourceMessage):
@@ -67,11 +75,13 @@ class _Transcript(SourceMessage):
 
 
 class _ParticipantData(SourceMessage):
-    participant: _Participant
+    participant: _Participant = _Participant()
+    timestamp: _EventTimestamp = _EventTimestamp()
 
 
 class _ParticipantEventData(SourceMessage):
     data: _ParticipantData
+    recording: _Reference | None = None
 
 
 class _ParticipantEvent(SourceMessage):
@@ -89,10 +99,7 @@ class _BotEvent(SourceMessage):
 def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> tuple[SpeechState, list[Chunk]]:
     event = message.get("event")
     if event in _PARTICIPANT_EVENTS:
-        participant = parse_message(_ParticipantEvent, message).data.data.participant
-        if participant.id is None:
-            return state, []
-        return state.model_copy(update={"labels": record_name(state.labels, participant.id, participant.name)}), []
+        return _apply_participant_event(state, parse_message(_ParticipantEvent, message).data, context), []
     if event not in ("transcript.data", "transcript.partial_data"):
         return state, []
     transcript = parse_message(_Transcript, message).data
@@ -109,6 +116,10 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
     ]
     parts = [part._replace(speaker=utterance.participant.name) for part in group_words(words)]
     stream = transcript.recording.id if transcript.recording else ""
+    if utterance.words:
+        first = utterance.words[0].start_timestamp
+        times = anchor_stream(state.times, stream, first.relative, first.absolute, context)
+        state = state.model_copy(update={"times": times})
     if event == "transcript.partial_data":
         return step_interim(
             state, speaker_id, parts, context, source=SOURCE, stream=stream, language=utterance.language_code
@@ -125,6 +136,18 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
         span=(words[0].start, max(word.end for word in words)),
         language=utterance.language_code,
     )
+
+
+def _apply_participant_event(state: SpeechState, event: _ParticipantEventData, context: AdapterContext) -> SpeechState:
+    """Record a participant's name, and where the recording lies: transcripts may arrive minutes after their speech."""
+    participant, timestamp = event.data.participant, event.data.timestamp
+    labels, times = state.labels, state.times
+    if participant.id is not None:
+        labels = record_name(labels, participant.id, participant.name)
+    if timestamp.relative is not None:
+        stream = event.recording.id if event.recording else ""
+        times = anchor_stream(times, stream, timestamp.relative, timestamp.absolute, context)
+    return state.model_copy(update={"labels": labels, "times": times})
 
 
 def _find_renames(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> list[SpeakerRenamed]:

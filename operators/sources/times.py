@@ -74,8 +74,9 @@ def convert_times(
 ) -> tuple[StreamTimes, float, float]:
     """Convert the start and the end of a piece of speech.
 
-    A stream that starts with the meeting counts from the meeting's start. A later one continues after the earlier ones, at
-    the time at which its first message arrived.
+    A stream has its place by `anchor_stream` if the source gives an instant on both clocks. Otherwise, one that starts with the
+    meeting counts from the meeting's start. A later one continues after the earlier ones, at the time at which its first
+    message arrived.
 
     Args:
         times: the session's times.
@@ -101,8 +102,7 @@ def convert_times(
         offset = times.offsets.get(stream)
         if offset is None:
             offset = _first_offset(times, end, context)
-            offsets = dict(list(times.offsets.items())[1 - MAX_STREAMS :]) | {stream: offset}
-            times = times.model_copy(update={"offsets": offsets})
+            times = _add_offset(times, stream, offset)
         first, last = max(0.0, start + offset), end + offset
     last = max(first, last)
     if last > MAX_SPEECH_S:
@@ -112,6 +112,41 @@ def convert_times(
     if last > times.last_end:
         times = times.model_copy(update={"last_end": last})
     return times, round(first, 3), round(last, 3)
+
+
+def anchor_stream(
+    times: StreamTimes, stream: str, relative: float, absolute: float | None, context: AdapterContext
+) -> StreamTimes:
+    """Place a stream by an instant that the source gives on both of its clocks, however late its messages arrive.
+
+    Args:
+        times: the session's times.
+        stream: id of the source's stream.
+        relative: the instant in seconds of the stream.
+        absolute: the instant on the source's absolute clock; None if the source doesn't give it.
+        context: the message's context.
+
+    Returns:
+        The next times. A stream that has its place already keeps it.
+    """
+    if absolute is None or not is_absolute(absolute) or is_absolute(relative):
+        return times
+    start_ms = (absolute if is_epoch_ms(absolute) else absolute * 1000) - relative * 1000
+    offset, origin_ms = times.offsets.get(stream), times.origin_ms
+    if origin_ms is None:
+        if offset is not None:
+            origin_ms = start_ms - offset * 1000
+        else:
+            origin_ms = start_ms if context.began_at_ms is None else min(start_ms, float(context.began_at_ms))
+        times = times.model_copy(update={"origin_ms": origin_ms})
+    if offset is not None:
+        return times
+    return _add_offset(times, stream, round((start_ms - origin_ms) / 1000, 3))
+
+
+def _add_offset(times: StreamTimes, stream: str, offset: float) -> StreamTimes:
+    offsets = dict(list(times.offsets.items())[1 - MAX_STREAMS :]) | {stream: offset}
+    return times.model_copy(update={"offsets": offsets})
 
 
 def _first_offset(times: StreamTimes, end: float, context: AdapterContext) -> float:

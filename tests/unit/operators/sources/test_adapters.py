@@ -139,6 +139,41 @@ def test_a_word_without_an_end_is_accepted() -> None:
     assert (fold("recall", message)[0].start, fold("recall", message)[0].end) == (1, 1)
 
 
+def recall_joined(relative: float | None, absolute: float, recording: str) -> dict[str, Any]:
+    timestamp = {"relative": relative, "absolute": iso(absolute)}
+    data = {"participant": {"id": 7, "name": "Ana"}, "timestamp": timestamp}
+    return {"event": "participant_events.join", "data": {"data": data, "recording": {"id": recording}}}
+
+
+def recall_recorded(text: str, start: float, recording: str, absolute: float | None = None) -> dict[str, Any]:
+    message = recall("transcript.data", text, start)
+    message["data"]["recording"] = {"id": recording}
+    if absolute is not None:
+        message["data"]["data"]["words"][0]["start_timestamp"]["absolute"] = iso(absolute)
+    return message
+
+
+def test_transcripts_that_arrive_minutes_late_keep_their_times() -> None:
+    late = CONTEXT.model_copy(update={"received_at_ms": BEGAN_AT_MS + 200_000})
+    joined = recall_joined(2, 3, "r1")
+    assert fold("recall", joined, recall_recorded("Yes.", 5, "r1"), context=late)[0].start == 6
+    assert fold("recall", recall_recorded("Yes.", 5, "r1", absolute=6), context=late)[0].start == 6
+    # Without an instant on both clocks, the delay can't be told from a later start.
+    assert fold("recall", recall_joined(None, 3, "r1"), recall_recorded("Yes.", 5, "r1"), context=late)[0].start > 100
+
+
+def test_a_later_recording_lies_where_its_clock_says() -> None:
+    chunks = fold(
+        "recall",
+        recall_recorded("One.", 30, "r1"),
+        recall_joined(40, 20, "r1"),
+        recall_joined(1, 101, "r2"),
+        recall_recorded("Two.", 5, "r2"),
+    )
+    # The first recording began 20 s before its first transcript opened the meeting.
+    assert [chunk.start for chunk in chunks] == [30, 125]
+
+
 # --- Vexa ---
 
 
