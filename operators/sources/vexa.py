@@ -1,7 +1,7 @@
 """Vexa: live transcript messages of a bot, as its WebSocket sends them.
 
-Finality: `confirmed` segments are final, and so is a segment with `completed`. `pending` segments are all drafts of their
-speaker.
+Finality: `confirmed` segments and those of `transcript.finalized` are final, and so is a segment with `completed`. `pending`
+segments are all drafts of their speaker.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ from operators.sources.speech import (
     build_chunks,
     read_identifier,
 )
-from operators.sources.times import SourceTime
-from operators.sources.utterances import InterimChunk, retract, to_interim_chunk
+from operators.sources.times import SourceTime, anchor_stream
+from operators.sources.utterances import InterimChunk, retract
 
 SOURCE = "vexa"
 MAX_DRAFTS = 50
 """Most drafts of a session that are remembered."""
 MAX_FINAL_IDS = 200
 """Most ids of final segments that are remembered."""
+_FINALIZED = "transcript.finalized"
+_SEGMENT = "transcription_segment"
+_TRANSCRIPT_TYPES = ("transcript", "transcript.mutable", "transcript.initial", _FINALIZED)
 _UNKNOWN_SPEAKER = "unknown"
 _STATUS_TYPES = ("meeting.status", "bot_status")
 _END_STATUSES = ("completed", "failed")
@@ -55,13 +58,15 @@ class _Segment(SourceMessage):
     absolute_end_time: SourceTime | None = None
     language: OptionalLanguage = None
     completed: bool | None = None
+    session_uid: Identifier | None = None
 
 
 class _Segments(SourceMessage):
-    segments: list[_Segment]
+    segments: list[_Segment] = []  # noqa: RUF012 - pydantic copies it
 
 
-class _Transcript(SourceMessage):
+class _Transcript(_Segments):
+    session_uid: Identifier | None = None
     speaker: str | None = None
     confirmed: list[_Segment] = []  # noqa: RUF012 - pydantic copies it
     pending: list[_Segment] | None = None
@@ -70,20 +75,22 @@ class _Transcript(SourceMessage):
 
 
 def _step(state: VexaState, message: Mapping[str, Any], context: AdapterContext) -> tuple[VexaState, list[Chunk]]:
-    if message.get("type") not in ("transcript", "transcript.mutable", "transcript.initial"):
+    kind = message.get("type")
+    if kind == _SEGMENT:
+        transcript = _Transcript(segment=parse_message(_Segment, message))
+    elif kind in _TRANSCRIPT_TYPES or "segments" in message:
+        transcript = parse_message(_Transcript, message)
+    else:
         return state, []
-    transcript = parse_message(_Transcript, message)
     chunks: list[Chunk] = []
     seen_ids: set[str] = set()
+    others = [*([transcript.segment] if transcript.segment else ()), *transcript.segments]
+    others += transcript.payload.segments if transcript.payload else ()
     segments = [(segment, True) for segment in transcript.confirmed]
     segments += [(segment, segment.completed is True) for segment in transcript.pending or ()]
-    others = [
-        *([transcript.segment] if transcript.segment else ()),
-        *(transcript.payload or _Segments(segments=[])).segments,
-    ]
-    segments += [(segment, segment.completed is True) for segment in others]
+    segments += [(segment, segment.completed is True or kind == _FINALIZED) for segment in others]
     for segment, is_final in segments:
-        state, chunk = _apply_segment(state, segment, transcript.speaker, is_final, context)
+        state, chunk = _apply_segment(state, segment, transcript, is_final, context)
         if chunk is not None:
             chunks.append(chunk)
             seen_ids.add(chunk.chunk_id)
@@ -102,7 +109,7 @@ def _step(state: VexaState, message: Mapping[str, Any], context: AdapterContext)
 
 
 def _apply_segment(
-    state: VexaState, segment: _Segment, speaker: str | None, is_final: bool, context: AdapterContext
+    state: VexaState, segment: _Segment, transcript: _Transcript, is_final: bool, context: AdapterContext
 ) -> tuple[VexaState, Chunk | None]:
     """Apply a segment. A draft of a segment that is final already is ignored."""
     start = segment.start if segment.start is not None else segment.absolute_start_time
@@ -110,19 +117,23 @@ def _apply_segment(
         raise InvalidInputError("start", "must be present, or `absolute_start_time`")
     end = segment.end if segment.start is not None else segment.absolute_end_time
     text = segment.text.strip()
-    chunk_id = build_chunk_id(SOURCE, context, segment.segment_id or round(start * 1000))
+    stream = segment.session_uid or transcript.session_uid or _read_session(segment.segment_id)
+    own_id = (segment.segment_id,) if segment.segment_id else (stream, round(start * 1000))
+    chunk_id = build_chunk_id(SOURCE, context, *own_id)
     if not is_final and chunk_id in state.final_ids:
         return state, None
     if not text and chunk_id not in state.drafts:
         return state, None
-    name = segment.speaker or speaker
-    part = SpeechPart(text, start, start if end is None else end, _speaker_id(name), name)
+    times = anchor_stream(state.times, stream, start, segment.absolute_start_time, context)
+    state = state.model_copy(update={"times": times})
+    name = segment.speaker or transcript.speaker
+    piece = SpeechPart(text, start, start if end is None else end, _speaker_id(name), name)
     times, labels, (chunk,) = build_chunks(
         state,
         [part],
         context,
         source=SOURCE,
-        stream="",
+        stream=stream,
         is_final=is_final,
         language=segment.language,
         chunk_id=chunk_id,
@@ -135,6 +146,12 @@ def _apply_segment(
         drafts = dict(list(drafts.items())[1 - MAX_DRAFTS :]) | {chunk_id: to_interim_chunk(chunk)}
     update = {"times": times, "labels": labels, "drafts": drafts, "final_ids": final_ids}
     return state.model_copy(update=update), chunk
+
+
+def _read_session(segment_id: str | None) -> str:
+    """Return the bot's session that a segment's id names (`SESSION:SPEAKER:MILLISECONDS`); "" if it names none."""
+    session, *rest = (segment_id or "").rsplit(":", 2)
+    return session if len(rest) == 2 else ""
 
 
 def _speaker_id(name: str | None) -> str:

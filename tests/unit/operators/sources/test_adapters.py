@@ -215,6 +215,50 @@ def test_segments_without_ids_and_relative_times_are_told_by_their_clock() -> No
     assert (chunks[0].start, chunks[0].end) == (3, 4.5)
 
 
+def test_a_second_session_of_a_bot_does_not_go_back_in_time() -> None:
+    def spoken(session: str, start: float, absolute: float) -> dict[str, Any]:
+        one = segment(f"{session}:al:{round(start * 1000)}", "Yes.", start, absolute_start_time=iso(absolute))
+        return vexa([one], [])
+
+    late = CONTEXT.model_copy(update={"received_at_ms": BEGAN_AT_MS + 303_000})
+    chunks = fold("vexa", spoken("u1", 100, 100), spoken("u2", 2, 302), spoken("u1", 104, 104), context=late)
+    assert [chunk.start for chunk in chunks] == [100, 302, 104]
+
+
+@pytest.mark.parametrize("names_session", [True, False])
+def test_sessions_without_an_absolute_clock_follow_each_other(names_session: bool) -> None:
+    def spoken(session: str, start: float) -> dict[str, Any]:
+        one = segment(f"{session}:al:{round(start * 1000)}", "Yes.", start)
+        if names_session:
+            del one["segment_id"]
+            one["session_uid"] = session
+        return vexa([one], [])
+
+    first, second = fold("vexa", spoken("u1", 100), spoken("u2", 100))
+    assert second.start >= first.end
+    assert first.chunk_id != second.chunk_id
+
+
+@pytest.mark.parametrize(
+    ("message", "is_final"),
+    [
+        ({"type": "transcript", "segments": [segment("s", "Yes.", completed=True)]}, True),
+        ({"type": "transcript", "segments": [segment("s", "Yes.", completed=False)]}, False),
+        ({"segments": [segment("s", "Yes.", completed=True)]}, True),
+        ({"type": "transcript.finalized", "payload": {"segments": [segment("s", "Yes.")]}}, True),
+        ({"type": "transcription_segment", "completed": True} | segment("s", "Yes."), True),
+        ({"type": "transcription_segment", "text": "Yes.", "start_time": "1.0", "end_time": "2.0"}, False),
+    ],
+)
+def test_segments_are_read_in_each_form(message: dict[str, Any], is_final: bool) -> None:
+    (chunk,) = fold("vexa", message)
+    assert (chunk.text, chunk.start, chunk.is_final) == ("Yes.", 1, is_final)
+
+
+def test_a_notice_of_a_finalized_transcript_changes_nothing() -> None:
+    assert fold("vexa", {"type": "transcript.finalized", "payload": {"segment_count": 3}}) == []
+
+
 @pytest.mark.parametrize(
     ("message", "meeting", "is_end"),
     [
