@@ -1,11 +1,13 @@
 """AssemblyAI: turns of a Universal-Streaming session (version 3).
 
 Finality: a turn is final with `end_of_turn`, or with its formatted text if the session formats turns. Until then it grows.
+
+Speakers: each final word names its speaker. `speaker_label` is only the one who says most of the turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,7 +18,6 @@ from operators.sources.speech import (
     Identifier,
     OptionalLanguage,
     SourceText,
-    SpeechPart,
     SpeechState,
     Word,
     build_chunk_id,
@@ -24,12 +25,15 @@ from operators.sources.speech import (
     group_words,
 )
 from operators.sources.times import SourceTime
-from operators.sources.utterances import InterimChunk, retract, to_interim_chunk
+from operators.sources.utterances import InterimChunk, retract
 
 SOURCE = "assemblyai"
 MAX_TURNS = 20
-"""Most turns whose chunk ids are remembered. Only the last turns are revised."""
+"""Most turns whose chunks are remembered. Only the last turns are revised."""
+MAX_TURN_CHUNKS = 20
+"""Most chunks of a turn that are remembered. A turn has more than one if its speaker changes."""
 _NO_SPEAKERS = (None, "", "UNKNOWN", "PENDING")
+_UNKNOWN_SPEAKER = "0"
 
 
 class AssemblyAiState(SpeechState):
@@ -39,15 +43,15 @@ class AssemblyAiState(SpeechState):
         stream: id of the current stream; "" before its `Begin`.
         last_final_turn: number of the stream's last final turn; -1 before the first.
         formats_turns: whether the stream sends a formatted text after the end of each turn.
-        open_turn: the turn in progress.
-        chunk_ids: the chunk ids of the stream's last turns by their number.
+        last_speaker: the speaker of the stream's last word that names one; None before the first.
+        turns: the chunks of the stream's last turns by their number.
     """
 
     stream: str = ""
     last_final_turn: int = -1
     formats_turns: bool = False
-    open_turn: InterimChunk | None = None
-    chunk_ids: dict[int, str] = {}  # noqa: RUF012 - pydantic copies it
+    last_speaker: str | None = None
+    turns: dict[int, tuple[InterimChunk, ...]] = {}  # noqa: RUF012 - pydantic copies it
 
 
 class _Begin(SourceMessage):
@@ -58,6 +62,7 @@ class _Word(SourceMessage):
     text: SourceText
     start: SourceTime
     end: SourceTime
+    speaker: Identifier | None = None
 
 
 class _Turn(SourceMessage):
@@ -77,50 +82,90 @@ def _step(
         begin = parse_message(_Begin, message)
         if begin.id == state.stream:
             return state, []
-        return state.model_copy(
-            update={"stream": begin.id, "last_final_turn": -1, "formats_turns": False, "chunk_ids": {}}
-        ), []
+        update = {
+            "stream": begin.id,
+            "last_final_turn": -1,
+            "formats_turns": False,
+            "last_speaker": None,
+            "turns": {},
+        }
+        return state.model_copy(update=update), []
     if message.get("type") != "Turn":
         return state, []
     turn = parse_message(_Turn, message)
     # A formatted text ends its turn; what arrives after it for this turn or an earlier one is outdated.
     if turn.turn_order <= state.last_final_turn and not (turn.end_of_turn and turn.turn_is_formatted):
         return state, []
-    speaker_id = "0" if turn.speaker_label in _NO_SPEAKERS else str(turn.speaker_label)
-    words = [Word(word.text, word.start / 1000, word.end / 1000, speaker_id) for word in turn.words]
-    # Until the end, `transcript` lacks the words that may still change.
-    text = turn.transcript.strip() if turn.end_of_turn else "".join(part.text for part in group_words(words))
-    known_id = state.chunk_ids.get(turn.turn_order)
-    if not words or not text:
+    speakers = _read_speakers(turn, state.last_speaker)
+    pieces = group_words(
+        Word(word.text, word.start / 1000, word.end / 1000, speaker)
+        for word, speaker in zip(turn.words, speakers, strict=True)
+    )
+    if turn.end_of_turn and len(pieces) <= 1:
+        # Until the end, `transcript` lacks the words that may still change.
+        text = turn.transcript.strip()
+        pieces = [piece._replace(text=text) for piece in pieces if text]
+    others = {number: known for number, known in state.turns.items() if number != turn.turn_order}
+    known = state.turns.get(turn.turn_order, ())
+    if not pieces:
         # The turn was noise.
-        if state.open_turn is None or state.open_turn.chunk_id != known_id:
-            return state, []
-        return state.model_copy(update={"open_turn": None}), [retract(state.open_turn)]
+        is_open = turn.turn_order > state.last_final_turn
+        return (state.model_copy(update={"turns": others}), [*map(retract, known)]) if is_open else (state, [])
     formats_turns = state.formats_turns or turn.turn_is_formatted
     is_final = turn.end_of_turn and (turn.turn_is_formatted or not formats_turns)
     times, labels, chunks = build_chunks(
-        state,
-        [SpeechPart(text, words[0].start, max(word.end for word in words), speaker_id)],
-        context,
-        source=SOURCE,
-        stream=state.stream,
-        is_final=is_final,
-        language=turn.language_code,
-        chunk_id=known_id,
+        state, pieces, context, source=SOURCE, stream=state.stream, is_final=is_final, language=turn.language_code
     )
-    # Each stream counts its turns from 0, and a turn's first word may move. So the id has the start as it was first.
-    chunk_id = known_id or build_chunk_id(SOURCE, context, f"turn-{turn.turn_order}", round(chunks[0].start * 1000))
-    chunk = chunks[0].model_copy(update={"chunk_id": chunk_id})
-    others = [(number, known) for number, known in state.chunk_ids.items() if number != turn.turn_order]
+    chunks = [
+        chunk.model_copy(update={"chunk_id": _find_chunk_id(known, place, turn.turn_order, chunk, context)})
+        for place, chunk in enumerate(chunks)
+    ]
+    gone = [retract(chunk).model_copy(update={"is_final": is_final}) for chunk in known[len(chunks) :]]
+    remembered = tuple(to_open_chunk(chunk) for chunk in chunks[:MAX_TURN_CHUNKS])
     update = {
-        "chunk_ids": dict(others[1 - MAX_TURNS :]) | {turn.turn_order: chunk_id},
+        "turns": dict(list(others.items())[1 - MAX_TURNS :]) | {turn.turn_order: remembered},
         "times": times,
-        "labels": labels,
+        # Before its end a turn may lack a speaker who is named later, and who then gets the number.
+        "labels": labels if turn.end_of_turn or _UNKNOWN_SPEAKER not in speakers else state.labels,
         "formats_turns": formats_turns,
-        "open_turn": None if is_final else to_interim_chunk(chunk),
         "last_final_turn": max(state.last_final_turn, turn.turn_order) if is_final else state.last_final_turn,
+        "last_speaker": speakers[-1] if speakers[-1] != _UNKNOWN_SPEAKER else state.last_speaker,
     }
-    return state.model_copy(update=update), [chunk]
+    return state.model_copy(update=update), [*chunks, *gone]
+
+
+def _read_speakers(turn: _Turn, last_speaker: str | None) -> list[str]:
+    """Return the speaker of each word. A word without one has that of the word before, then of the turn.
+
+    Args:
+        turn: the turn.
+        last_speaker: the speaker before the turn, who has its words until it names its own; None if there is none.
+    """
+    named = [None if word.speaker in _NO_SPEAKERS else word.speaker for word in turn.words]
+    first = next((speaker for speaker in named if speaker is not None), None)
+    if first is None and turn.speaker_label not in _NO_SPEAKERS:
+        first = turn.speaker_label
+    if first is None and not turn.end_of_turn:
+        first = last_speaker
+    speakers: list[str] = []
+    current = first or _UNKNOWN_SPEAKER
+    for speaker in named:
+        current = speaker or current
+        speakers.append(current)
+    return speakers
+
+
+def _find_chunk_id(
+    known: Sequence[InterimChunk], place: int, turn_order: int, chunk: Chunk, context: AdapterContext
+) -> str:
+    """Return the id of a turn's chunk at a place.
+
+    Each stream counts its turns from 0, and a turn's first word may move. So the id has the start as it was first.
+    """
+    if place < len(known):
+        return known[place].chunk_id
+    name = f"turn-{turn_order}-{place}" if place else f"turn-{turn_order}"
+    return build_chunk_id(SOURCE, context, name, round(chunk.start * 1000))
 
 
 ADAPTER = SourceAdapter(name=SOURCE, title="AssemblyAI", initial_state=AssemblyAiState(), step=_step)

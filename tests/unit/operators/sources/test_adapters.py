@@ -406,6 +406,49 @@ def test_a_turn_without_words_is_retracted() -> None:
     assert shown(fold("assemblyai", turn(0, "hm"), turn(0, "", end=True))) == {}
 
 
+def labelled(message: dict[str, Any], label: str | None, *speakers: str | None) -> dict[str, Any]:
+    words = [word | {"speaker": speaker} for word, speaker in zip(message["words"], speakers, strict=True)]
+    return message | {"speaker_label": label, "words": words}
+
+
+def test_the_words_of_a_turn_are_divided_by_speaker() -> None:
+    chunks = fold(
+        "assemblyai",
+        labelled(turn(0, "hi yes"), "A", "A", None),
+        labelled(turn(0, "Hi. Yes. Right.", end=True, formatted=True), "A", "A", "B", "B"),
+    )
+    assert [(chunk.text, chunk.speaker, chunk.speaker_id) for chunk in chunks] == [
+        ("hi yes", "Speaker 1", "A"),
+        ("Hi.", "Speaker 1", "A"),
+        ("Yes. Right.", "Speaker 2", "B"),
+    ]
+    assert chunks[0].chunk_id == chunks[1].chunk_id != chunks[2].chunk_id
+
+
+def test_a_division_of_a_turn_that_is_taken_back_is_retracted() -> None:
+    chunks = fold(
+        "assemblyai",
+        labelled(turn(0, "hi yes", end=True), "A", "A", "B"),
+        labelled(turn(0, "Hi yes.", end=True, formatted=True), "A", "A", "A"),
+    )
+    assert list(shown(chunks).values()) == ["Hi yes."]
+
+
+@pytest.mark.parametrize("unknown", [None, "UNKNOWN"])
+def test_a_speaker_who_is_named_later_has_one_label(unknown: str | None) -> None:
+    chunks = fold(
+        "assemblyai",
+        labelled(turn(0, "hi"), unknown, None),
+        labelled(turn(0, "Hi.", end=True), "A", "A"),
+        labelled(turn(1, "so"), unknown, None),
+        labelled(turn(1, "So.", end=True), "A", "A"),
+        labelled(turn(2, "no"), unknown, None),
+        labelled(turn(2, "No.", end=True), "B", "B"),
+    )
+    assert [chunk.speaker for chunk in chunks if chunk.is_final] == ["Speaker 1", "Speaker 1", "Speaker 2"]
+    assert [chunk.speaker for chunk in chunks][:4] == ["Speaker 1"] * 4
+
+
 # --- WhisperLive ---
 
 
