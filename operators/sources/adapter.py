@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from operators.entries import Chunk, SpeakerRenamed
 from operators.fields import EpochMs, Name, SpeakerLabel, StrictModel, to_invalid_input_error
@@ -33,9 +33,19 @@ class AdapterContext(StrictModel):
 
 
 class SourceMessage(BaseModel):
-    """Base class of the models of sources' messages. Sources add fields at any time, so unknown fields are allowed."""
+    """Base class of the models of sources' messages.
+
+    Sources add fields at any time, so unknown fields are allowed. They also send null for a field that they lack.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, fields: Any) -> Any:
+        if not isinstance(fields, Mapping):
+            return fields
+        return {name: value for name, value in cast("Mapping[str, Any]", fields).items() if value is not None}
 
 
 MessageT = TypeVar("MessageT", bound=SourceMessage)

@@ -12,7 +12,7 @@ from operators.errors import InvalidInputError
 from operators.sources import ADAPTERS, AdapterContext, find_adapter
 from operators.sources.speaker_labels import MAX_SPEAKERS, SpeakerLabels, label_speaker
 from operators.sources.times import StreamTimes, convert_times
-from tests.harness.data.source_conversation import BEGAN_AT_MS, iso
+from tests.harness.data.source_conversation import BEGAN_AT_MS, MESSAGES, iso
 
 CONTEXT = AdapterContext(began_at_ms=BEGAN_AT_MS, received_at_ms=BEGAN_AT_MS)
 
@@ -522,6 +522,45 @@ def test_an_invalid_message_names_its_field(source: str, message: dict[str, Any]
     with pytest.raises(InvalidInputError) as caught:
         fold(source, message)
     assert caught.value.field == field
+
+
+NULLABLE = {
+    "recall": {"participant", "name", "recording", "end_timestamp", "language_code"},
+    "vexa": {"speaker", "confirmed", "pending", "segment_id", "language", "completed", "absolute_start_time"},
+    "attendee": {"speaker_name", "duration_ms", "transcription"},
+    "deepgram": {
+        "channel_index",
+        "duration",
+        "is_final",
+        "words",
+        "languages",
+        "punctuated_word",
+        "speaker",
+        "metadata",
+    },
+    "assemblyai": {"transcript", "words", "end_of_turn", "turn_is_formatted", "language_code", "speaker_label"},
+    "whisperlive": {"uid", "language", "segments", "completed"},
+    "speechmatics": {"results", "alternatives", "type", "speaker", "language", "attaches_to"},
+}
+
+
+def without(message: Any, name: str, *, is_null: bool) -> Any:
+    """Return a message without a field, at any depth, or with null in it."""
+    if isinstance(message, list):
+        return [without(part, name, is_null=is_null) for part in message]
+    if not isinstance(message, dict):
+        return message
+    parts = {key: without(part, name, is_null=is_null) for key, part in message.items() if key != name}
+    return parts | ({name: None} if is_null and name in message else {})
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [(source, name) for source in NULLABLE for name in sorted(NULLABLE[source])]
+)
+def test_null_is_a_missing_field(source: str, name: str) -> None:
+    messages = [message for _, message in MESSAGES[source]()]
+    missing = fold(source, *(without(message, name, is_null=False) for message in messages))
+    assert fold(source, *(without(message, name, is_null=True) for message in messages)) == missing
 
 
 def test_an_absolute_clock_never_gives_a_time_before_the_start() -> None:
