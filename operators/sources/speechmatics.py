@@ -1,10 +1,13 @@
 """Speechmatics, and services with the same partial and final transcripts.
 
 Finality: `AddTranscript` is final. `AddPartialTranscript` is all speech of its channel that has no final yet.
+
+Speakers: `S1`, `S2` and so on are labels, and `UU` is unknown. Any other speaker is identified: the name of a known voice.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +28,7 @@ from operators.sources.times import SourceTime
 SOURCE = "speechmatics"
 _UNKNOWN_SPEAKER = "UU"
 """Speechmatics' own id of a speaker who is not identified."""
+_LABEL = re.compile(rf"S\d+|{_UNKNOWN_SPEAKER}")
 
 
 class SpeechmaticsState(SpeechState):
@@ -73,20 +77,22 @@ def _step(
     transcript = parse_message(_Transcript, message)
     channel = transcript.channel or ""
     words: list[Word] = []
+    names: dict[str, str] = {}
     language: str | None = None
     for result in transcript.results:
         if not result.alternatives:
             continue
         best = result.alternatives[0]
         language = language or best.language
-        speaker_id = best.speaker or _UNKNOWN_SPEAKER
+        speaker = best.speaker or _UNKNOWN_SPEAKER
+        speaker_id = f"{channel}-{speaker}" if channel else speaker
         attached = result.attaches_to in ("previous", "both")
         if attached and words:
             speaker_id = words[-1].speaker_id
-        elif channel:
-            speaker_id = f"{channel}-{speaker_id}"
+        elif not _LABEL.fullmatch(speaker):
+            names[speaker_id] = speaker
         words.append(Word(best.content, result.start_time, result.end_time, speaker_id, attached))
-    parts = group_words(words)
+    pieces = [piece._replace(speaker=names.get(piece.speaker_id)) for piece in group_words(words)]
     key = f"{state.stream}:{channel}"
     if kind == "AddPartialTranscript":
         return step_interim(

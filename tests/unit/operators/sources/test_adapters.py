@@ -492,6 +492,18 @@ def test_marks_are_attached_to_the_word_before() -> None:
     assert [chunk.text for chunk in fold("speechmatics", message)] == ["Good morning."]
 
 
+@pytest.mark.parametrize("channel", [None, "one"])
+def test_an_identified_speaker_has_the_name(channel: str | None) -> None:
+    said = [("Hi", "S1"), ("Yes", "Alice"), ("No", "UU"), ("Well", "Alice"), ("So", None)]
+    results = [
+        {"start_time": i, "end_time": i + 1, "alternatives": [{"content": content, "speaker": speaker}]}
+        for i, (content, speaker) in enumerate(said)
+    ]
+    message = {"message": "AddTranscript", "metadata": {"start_time": 0, "end_time": 5}, "results": results}
+    chunks = fold("speechmatics", message | {"channel": channel})
+    assert [chunk.speaker for chunk in chunks] == ["Speaker 1", "Alice", "Speaker 2", "Alice", "Speaker 2"]
+
+
 # --- all ---
 
 
