@@ -1,7 +1,8 @@
-"""Deepgram: results of a live transcription stream.
+"""Deepgram: results of a live transcription stream, and turns of a Flux stream.
 
 Finality: a result with `is_final` doesn't change any more. An utterance is all of these up to `speech_final`; the sentences
-join them. A result without it is the channel's speech in progress.
+join them. A result without it is the channel's speech in progress. A turn of Flux is final with `EndOfTurn`; its other events
+repeat the turn in progress.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from operators.sources.speech import (
 from operators.sources.times import SourceTime
 
 SOURCE = "deepgram"
+_FLUX_SPEAKER = "0"
 
 
 class _Word(SourceMessage):
@@ -62,7 +64,26 @@ class _Results(SourceMessage):
     metadata: _Metadata | None = None
 
 
+class _TurnWord(SourceMessage):
+    """A word of a turn. Older streams give no times of words."""
+
+    start: SourceTime | None = None
+    end: SourceTime | None = None
+
+
+class _Turn(SourceMessage):
+    request_id: Identifier = ""
+    event: str
+    transcript: SourceText = ""
+    words: list[_TurnWord] = []  # noqa: RUF012 - pydantic copies it
+    languages: list[OptionalLanguage] = []  # noqa: RUF012 - pydantic copies it
+    audio_window_start: SourceTime
+    audio_window_end: SourceTime
+
+
 def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> tuple[SpeechState, list[Chunk]]:
+    if message.get("type") == "TurnInfo":
+        return _step_turn(state, parse_message(_Turn, message), context)
     if message.get("type") != "Results":
         return state, []
     results = parse_message(_Results, message)
@@ -95,6 +116,21 @@ def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContex
             state, key, parts, context, source=SOURCE, stream=stream, span=(results.start, end), language=language
         )
     return step_interim(state, key, parts, context, source=SOURCE, stream=stream, language=language)
+
+
+def _step_turn(state: SpeechState, turn: _Turn, context: AdapterContext) -> tuple[SpeechState, list[Chunk]]:
+    """Apply an event of a Flux turn. Flux has one channel and doesn't tell speakers apart."""
+    text = turn.transcript.strip()
+    starts = [word.start for word in turn.words if word.start is not None]
+    ends = [word.end for word in turn.words if word.end is not None]
+    start, end = min(starts, default=turn.audio_window_start), max(ends, default=turn.audio_window_end)
+    pieces = [SpeechPart(text, start, end, _FLUX_SPEAKER)] if text else []
+    language = next((language for language in turn.languages if language), None)
+    stream = turn.request_id
+    if turn.event == "EndOfTurn":
+        span = turn.audio_window_start, turn.audio_window_end
+        return step_final(state, stream, pieces, context, source=SOURCE, stream=stream, span=span, language=language)
+    return step_interim(state, stream, pieces, context, source=SOURCE, stream=stream, language=language)
 
 
 ADAPTER = SourceAdapter(name=SOURCE, title="Deepgram", initial_state=SpeechState(), step=_step)

@@ -372,6 +372,44 @@ def test_the_caller_names_the_speaker_of_a_stream() -> None:
     assert (chunk.speaker, chunk.speaker_id) == ("Ana", "microphone-1/0")
 
 
+def flux(event: str, number: int, text: str, start: float, end: float, **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "TurnInfo",
+        "request_id": "r",
+        "event": event,
+        "turn_index": number,
+        "audio_window_start": start,
+        "audio_window_end": end,
+        "transcript": text,
+        "words": [{"word": word, "confidence": 0.9} for word in text.split()],
+    } | fields
+
+
+def test_a_turn_of_flux_is_one_chunk_until_its_end() -> None:
+    chunks = fold(
+        "deepgram",
+        {"type": "Connected", "request_id": "r", "sequence_id": 0},
+        flux("Update", 0, "", 0, 0.5),
+        flux("StartOfTurn", 0, "Good", 0, 0.75),
+        flux("Update", 0, "Good morning", 0, 1),
+        flux("EagerEndOfTurn", 0, "Good morning.", 0, 1.5),
+        flux("TurnResumed", 0, "Good morning all", 0, 2),
+        flux("EndOfTurn", 0, "Good morning all.", 0, 2.5),
+        flux("Update", 1, "", 2.5, 2.75),
+        flux("StartOfTurn", 1, "Yes", 2.5, 3),
+        flux("EndOfTurn", 1, "Yes.", 2.5, 3.5, languages=["en"]),
+    )
+    assert list(shown(chunks).values()) == ["Good morning all.", "Yes."]
+    assert [chunk.text for chunk in chunks if chunk.is_final] == ["Good morning all.", "Yes."]
+    assert (chunks[-1].start, chunks[-1].end, chunks[-1].speaker, chunks[-1].language) == (2.5, 3.5, "Speaker 1", "en")
+
+
+def test_a_turn_of_flux_has_the_times_of_its_words() -> None:
+    words = [{"word": "Yes.", "confidence": 0.9, "start": 1.25, "end": 1.75}]
+    (chunk,) = fold("deepgram", flux("EndOfTurn", 0, "Yes.", 0, 3, words=words))
+    assert (chunk.start, chunk.end) == (1.25, 1.75)
+
+
 # --- AssemblyAI ---
 
 
@@ -525,6 +563,7 @@ def test_an_unknown_kind_of_message_is_ignored(source: str, message: dict[str, A
         ("attendee", attendee(None), "data.timestamp_ms"),
         ("attendee", attendee(10**9), "start"),
         ("deepgram", {"type": "Results", "start": 0, "channel": {"alternatives": []}}, "channel.alternatives"),
+        ("deepgram", {"type": "TurnInfo", "event": "Update"}, "audio_window_start"),
         ("assemblyai", turn(-1, "x"), "turn_order"),
         ("whisperlive", {"segments": [{"start": "0", "end": "1"}]}, "segments.0.text"),
         ("speechmatics", {"message": "AddTranscript"}, "metadata"),
