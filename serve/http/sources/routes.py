@@ -82,7 +82,8 @@ class SourceConfigRequest(StrictModel):
     """The configuration of a source.
 
     The languages and the style apply to meetings that the source's first message opens. `secret` is stored encrypted and never
-    returned; `secret_env` names an environment variable of the server instead. Without both, messages aren't checked.
+    returned; `secret_env` names an environment variable of the server instead. Without both, messages aren't checked. Recall.ai
+    and Attendee may have several secrets, with spaces between.
     """
 
     model_config = ConfigDict(
@@ -92,7 +93,7 @@ class SourceConfigRequest(StrictModel):
     source_language: SourceLanguage = "auto"
     target_languages: TargetLanguages = ()
     style: Style = ""
-    secret: Annotated[SecretStr, Field(min_length=1, max_length=500)] | None = None
+    secret: Annotated[SecretStr, Field(min_length=1, max_length=2_000)] | None = None
     secret_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = None
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
@@ -30,7 +30,8 @@ def check_request(
 
     Args:
         source: the source's name.
-        secret: the source's secret.
+        secret: the source's secret. A source that signs may have several, with spaces between: one for each endpoint, or the
+            old and the new one while they change.
         headers: the request's headers, with names in lower case.
         body: the raw body; empty for the handshake of a WebSocket.
         is_socket: whether the request opens a WebSocket.
@@ -39,27 +40,44 @@ def check_request(
         UnauthenticatedError: the signature or key is missing, wrong or too old.
     """
     if source == "recall":
-        _check_standard_webhook(secret, headers, body)
+        _check_any(_check_standard_webhook, secret, headers, body)
     elif source == "attendee" and not is_socket:
-        _check_attendee(secret, headers, body)
+        _check_any(_check_attendee, secret, headers, body)
     else:
         _check_key(secret, headers)
 
 
 def check_secret(source: str, secret: str) -> None:
-    """Check that a secret has the form that the source's signatures need.
+    """Check that a secret has the form that the source's signatures need, or each of several secrets.
 
     Raises:
         InvalidInputError: it hasn't.
     """
     try:
-        if source == "recall":
-            Webhook(secret)
-        elif source == "attendee":
-            base64.b64decode(secret, validate=True)
+        # A blank secret is none; it is refused as well.
+        for one in secret.split() or [""]:
+            if source == "recall":
+                Webhook(one)
+            elif source == "attendee":
+                base64.b64decode(one, validate=True)
     except (ValueError, EmptyWebhookSecretError):
         kind = "start with `whsec_`, as Recall.ai shows it" if source == "recall" else "be base64, as Attendee shows it"
         raise InvalidInputError("secret", f"must {kind}") from None
+
+
+def _check_any(
+    check: Callable[[str, Mapping[str, str], bytes], None], secrets: str, headers: Mapping[str, str], body: bytes
+) -> None:
+    """Check a signature by each of the secrets, and raise the last error if none fits."""
+    failure = UnauthenticatedError("the source's secret is blank; configure it again")
+    for secret in secrets.split():
+        try:
+            check(secret, headers, body)
+        except UnauthenticatedError as error:
+            failure = error
+        else:
+            return
+    raise failure
 
 
 def _check_standard_webhook(secret: str, headers: Mapping[str, str], body: bytes) -> None:

@@ -385,6 +385,8 @@ async def test_a_source_is_configured_shown_and_removed(keyed: ApiHarness) -> No
         ({"secret": "x", "secret_env": "X"}, "body"),
         ({"secret_env": "not a name"}, "secret_env"),
         ({"secret": "whsec_!!!"}, "secret"),
+        ({"secret": f"{RECALL_SECRET} whsec_!!!"}, "secret"),
+        ({"secret": "  "}, "secret"),
         ({"target_languages": ["klingon!"]}, "target_languages.0"),
         ({"secret": RECALL_SECRET}, "secret"),
     ],
@@ -439,6 +441,27 @@ async def test_recalls_signature_is_checked(keyed: ApiHarness) -> None:
         answer = await keyed.http.post(path, content=body, headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (401, "urn:parley:problem:unauthenticated")
     assert await refused_count(keyed, "recall") == len(wrong)
+
+
+async def test_a_source_that_signs_may_have_several_secrets(keyed: ApiHarness) -> None:
+    """Recall.ai's older workspaces have one secret for real-time endpoints, and another one for each dashboard webhook."""
+    endpoint_secret = "whsec_" + base64.b64encode(b"another").decode()
+    path = "/api/sources/recall/events"
+    spoken = json.dumps(conversation("recall")[0]).encode()
+    done = json.dumps({"event": "bot.done", "data": {"bot": {"id": "bot-1"}}}).encode()
+    svix = {
+        name.replace("webhook", "svix"): value
+        for name, value in sign_recall(done, message_id="msg_2", secret=endpoint_secret).items()
+    }
+    await keyed.http.put("/api/sources/recall", json={"secret": f"{RECALL_SECRET} {endpoint_secret}"})
+    assert (await keyed.http.post(path, content=spoken, headers=sign_recall(spoken))).json()["accepted"] == 1
+    assert (await keyed.http.post(path, content=done, headers=svix)).json()["ignored"] == 1
+    other = sign_recall(done, message_id="msg_3", secret="whsec_" + base64.b64encode(b"a third").decode())
+    assert (await keyed.http.post(path, content=done, headers=other)).status_code == 401
+    (meeting,) = (await keyed.http.get("/api/meetings")).json()["meetings"]
+    assert meeting["status"] != "live"
+    await keyed.http.put("/api/sources/recall", json={"secret": RECALL_SECRET})
+    assert (await keyed.http.post(path, content=done, headers=svix)).status_code == 401
 
 
 async def test_recalls_websocket_signs_its_handshake(keyed: ApiHarness) -> None:
