@@ -256,7 +256,10 @@ def _fold_alone(
     delivery: SourceDelivery, messages: Mapping[int, dict[str, Any]]
 ) -> tuple[StrictModel, dict[int, MessageResult], dict[int, list[NewEvent]]]:
     """Fold messages that have no meeting yet: what they would change as the first ones of a session."""
-    context = AdapterContext(session=delivery.session, speaker=delivery.speaker)
+    now_ms = int(time.time() * 1000)
+    context = AdapterContext(
+        session=delivery.session, began_at_ms=now_ms, received_at_ms=now_ms, speaker=delivery.speaker
+    )
     return _fold(delivery, delivery.adapter.initial_state, context, messages)
 
 

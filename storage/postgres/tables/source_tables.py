@@ -78,7 +78,7 @@ sources = Table(
     metadata,
     Column("team_id", ForeignKey("teams.id"), primary_key=True),
     Column("name", Text, primary_key=True),
-    # The config of meetings that the source's first message opens, without a glossary.
+    # The config of meetings that the source's speech opens, without a glossary.
     Column("config", JSONB, nullable=False),
     # The signing secret: encrypted, or the name of an environment variable. Messages are not checked if both are null.
     Column("encrypted_secret", Text),

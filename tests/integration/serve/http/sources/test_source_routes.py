@@ -202,6 +202,7 @@ async def test_a_source_does_not_end_a_meeting_that_the_request_names(stage: Api
         ),
         ("attendee", attendee(1, trigger="bot.state_change", data={"new_state": "ended"}), "ignored"),
         ("attendee", attendee(1, data={"speaker_uuid": "u"}), "refused"),
+        ("attendee", attendee(4_000_000_000), "refused"),
         ("deepgram", {"type": "Metadata", "request_id": "r"}, "ignored"),
     ],
 )
