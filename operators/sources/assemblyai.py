@@ -25,7 +25,7 @@ from operators.sources.speech import (
     group_words,
 )
 from operators.sources.times import SourceTime
-from operators.sources.utterances import InterimChunk, retract
+from operators.sources.utterances import InterimChunk, retract, to_interim_chunk
 
 SOURCE = "assemblyai"
 MAX_TURNS = 20
@@ -97,31 +97,31 @@ def _step(
     if turn.turn_order <= state.last_final_turn and not (turn.end_of_turn and turn.turn_is_formatted):
         return state, []
     speakers = _read_speakers(turn, state.last_speaker)
-    pieces = group_words(
+    parts = group_words(
         Word(word.text, word.start / 1000, word.end / 1000, speaker)
         for word, speaker in zip(turn.words, speakers, strict=True)
     )
-    if turn.end_of_turn and len(pieces) <= 1:
+    if turn.end_of_turn and len(parts) <= 1:
         # Until the end, `transcript` lacks the words that may still change.
         text = turn.transcript.strip()
-        pieces = [piece._replace(text=text) for piece in pieces if text]
+        parts = [part._replace(text=text) for part in parts if text]
     others = {number: known for number, known in state.turns.items() if number != turn.turn_order}
     known = state.turns.get(turn.turn_order, ())
-    if not pieces:
+    if not parts:
         # The turn was noise.
         is_open = turn.turn_order > state.last_final_turn
         return (state.model_copy(update={"turns": others}), [*map(retract, known)]) if is_open else (state, [])
     formats_turns = state.formats_turns or turn.turn_is_formatted
     is_final = turn.end_of_turn and (turn.turn_is_formatted or not formats_turns)
     times, labels, chunks = build_chunks(
-        state, pieces, context, source=SOURCE, stream=state.stream, is_final=is_final, language=turn.language_code
+        state, parts, context, source=SOURCE, stream=state.stream, is_final=is_final, language=turn.language_code
     )
     chunks = [
         chunk.model_copy(update={"chunk_id": _find_chunk_id(known, place, turn.turn_order, chunk, context)})
         for place, chunk in enumerate(chunks)
     ]
     gone = [retract(chunk).model_copy(update={"is_final": is_final}) for chunk in known[len(chunks) :]]
-    remembered = tuple(to_open_chunk(chunk) for chunk in chunks[:MAX_TURN_CHUNKS])
+    remembered = tuple(to_interim_chunk(chunk) for chunk in chunks[:MAX_TURN_CHUNKS])
     update = {
         "turns": dict(list(others.items())[1 - MAX_TURNS :]) | {turn.turn_order: remembered},
         "times": times,

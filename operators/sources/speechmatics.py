@@ -92,7 +92,7 @@ def _step(
         elif not _LABEL.fullmatch(speaker):
             names[speaker_id] = speaker
         words.append(Word(best.content, result.start_time, result.end_time, speaker_id, attached))
-    pieces = [piece._replace(speaker=names.get(piece.speaker_id)) for piece in group_words(words)]
+    parts = [part._replace(speaker=names.get(part.speaker_id)) for part in group_words(words)]
     key = f"{state.stream}:{channel}"
     if kind == "AddPartialTranscript":
         return step_interim(

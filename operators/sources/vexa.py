@@ -26,7 +26,7 @@ from operators.sources.speech import (
     read_identifier,
 )
 from operators.sources.times import SourceTime, anchor_stream
-from operators.sources.utterances import InterimChunk, retract
+from operators.sources.utterances import InterimChunk, retract, to_interim_chunk
 
 SOURCE = "vexa"
 MAX_DRAFTS = 50
@@ -127,7 +127,7 @@ def _apply_segment(
     times = anchor_stream(state.times, stream, start, segment.absolute_start_time, context)
     state = state.model_copy(update={"times": times})
     name = segment.speaker or transcript.speaker
-    piece = SpeechPart(text, start, start if end is None else end, _speaker_id(name), name)
+    part = SpeechPart(text, start, start if end is None else end, _speaker_id(name), name)
     times, labels, (chunk,) = build_chunks(
         state,
         [part],
