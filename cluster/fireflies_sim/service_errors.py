@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,6 +73,11 @@ def unsupported_platform() -> ServiceError:
     """Return the error of a meeting link that the notetaker can't join."""
     message = "The meeting platform is not supported. Please use a supported meeting platform URL."
     return ServiceError("unsupported_platform", message, 400)
+
+
+def paid_required(field: str, plans: Sequence[str]) -> ServiceError:
+    """Return the error of a field that the user's plan lacks. `plans` are those that have it."""
+    return ServiceError("paid_required", f"A paid plan is required for {field}", 403, {"plans": list(plans)})
 
 
 def format_error(error: GraphQLError) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, SimulatedCaption, SimulatedMeeting, cut_into_sentences
+from cluster.fireflies_sim import service_errors
+from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, Caption, cut_into_sentences
 from cluster.fireflies_sim.meeting_analytics import analyze, mark_content, speaker_names, summarize
 from cluster.fireflies_sim.request_limits import PlanName
 
@@ -20,6 +21,12 @@ USER = {
 """The owner of the API key."""
 SCHEDULED_S = 3_600
 """Planned duration of a meeting, in seconds."""
+PAID_FIELDS: dict[str, tuple[PlanName, ...]] = {
+    "audio_url": ("pro", "business", "enterprise"),
+    "video_url": ("business", "enterprise"),
+    "analytics": ("pro", "business", "enterprise"),
+}
+"""Fields of a transcript that only some plans have, with these plans."""
 MEDIA_URL = "https://app.fireflies.ai/view/{id}"
 
 
@@ -50,7 +57,7 @@ def active_meeting_fields(meeting: SimulatedMeeting) -> dict[str, Any]:
 def transcript_fields(meeting: SimulatedMeeting, plan: PlanName, *, resegment: bool) -> dict[str, Any]:
     """Return the fields of a `Transcript`.
 
-    A live meeting has captions only. Its summary and analytics are null, as are fields that the plan lacks.
+    A live meeting has captions only. Its summary and analytics are null. A field that the plan lacks is an error.
 
     Args:
         meeting: the meeting.
@@ -69,12 +76,13 @@ def transcript_fields(meeting: SimulatedMeeting, plan: PlanName, *, resegment: b
         return summarize(captions()) if is_over else None
 
     def analytics(_info: object) -> dict[str, Any] | None:
-        return analyze(captions()) if is_over and plan != "free" else None
+        return analyze(captions()) if is_over else None
 
     names = speaker_names(meeting.captions())
     duration_s = meeting.position_s()
     emails = [speaker_email(name) for name in names]
     media_url = MEDIA_URL.format(id=meeting.id)
+    lacking = {name: _refuse(name, plans) for name, plans in PAID_FIELDS.items() if plan not in plans}
     return {
         "id": meeting.id,
         "title": meeting.title,
@@ -92,8 +100,8 @@ def transcript_fields(meeting: SimulatedMeeting, plan: PlanName, *, resegment: b
         "dateString": format_iso(meeting.began_at),
         "date": float(meeting.began_at),
         "privacy": "link",
-        "audio_url": f"{media_url}.mp3" if is_over and plan != "free" else None,
-        "video_url": f"{media_url}.mp4" if is_over and plan in ("business", "enterprise") else None,
+        "audio_url": f"{media_url}.mp3" if is_over else None,
+        "video_url": f"{media_url}.mp4" if is_over else None,
         "sentences": sentences,
         "meeting_link": meeting.meeting_link,
         "meeting_info": {
@@ -104,10 +112,20 @@ def transcript_fields(meeting: SimulatedMeeting, plan: PlanName, *, resegment: b
         "summary": summary,
         "analytics": analytics,
         "is_live": meeting.is_live,
+        **lacking,
     }
 
 
-def _sentences(captions: Sequence[SimulatedCaption]) -> list[dict[str, Any]]:
+def _refuse(name: str, plans: Sequence[PlanName]) -> Callable[[object], None]:
+    """Return the resolver of a field that the plan lacks."""
+
+    def refuse(_info: object) -> None:
+        raise service_errors.paid_required(name, plans)
+
+    return refuse
+
+
+def _sentences(captions: Sequence[Caption]) -> list[dict[str, Any]]:
     ids = {name: number for number, name in enumerate(speaker_names(captions))}
     return [
         {

@@ -11,6 +11,7 @@ import httpx
 from operators.errors import InvalidInputError, MalformedResponseError, NotFoundError
 from storage.ingest.request_budget import RequestBudget
 from storage.source_apis.fireflies.graphql import GraphqlClient
+from storage.source_apis.fireflies.response_errors import PlanLimitError, ResponseError
 
 MAX_PAGE_COUNT, MAX_SKIP_COUNT = 50, 5_000
 """Maximum number of transcripts in a page, and of those before it."""
@@ -23,12 +24,16 @@ _LISTED_FIELDS = (
     " meeting_info { summary_status }"
 )
 _SENTENCES = f"query Sentences($id: String!) {{ transcript(id: $id) {{ id is_live {_SENTENCE_FIELDS} }} }}"
+_MINIMAL_TRANSCRIPT = (
+    f"query MinimalTranscript($id: String!) {{ transcript(id: $id) {{ {_LISTED_FIELDS} {_SENTENCE_FIELDS} }} }}"
+)
+"""What each plan may read of a transcript, as far as is known."""
 _TRANSCRIPTS = f"""query Transcripts($limit: Int, $skip: Int, $fromDate: DateTime, $toDate: DateTime, $keyword: String) {{
   transcripts(limit: $limit, skip: $skip, fromDate: $fromDate, toDate: $toDate, keyword: $keyword) {{ {_LISTED_FIELDS} }}
 }}"""
 _TRANSCRIPT = """query Transcript($id: String!) {
   transcript(id: $id) {
-    %s audio_url video_url
+    %s
     sentences { index text raw_text start_time end_time speaker_id speaker_name
       ai_filters { task pricing metric question date_and_time text_cleanup sentiment } }
     summary { keywords action_items outline shorthand_bullet overview bullet_gist gist short_summary short_overview
@@ -43,8 +48,14 @@ _ANALYTICS_FIELDS = """analytics {
       categories { questions date_times metrics tasks }
       speakers { speaker_id name duration word_count longest_monologue filler_words questions words_per_minute }
     }"""
-_PLANS_WITH_ANALYTICS = ("business", "enterprise")
-"""Plans whose transcripts have analytics. A plan without them may refuse a query that names them."""
+_PAID_FIELDS = {
+    "audio_url": ("pro", "business", "enterprise"),
+    "video_url": ("business", "enterprise"),
+    _ANALYTICS_FIELDS: ("pro", "business", "enterprise"),
+}
+"""Fields that only some plans may read, with these plans. For other plans, a query that names them has errors."""
+_REQUIRED_FIELDS = ("id", "is_live", "sentences")
+"""Fields without which a transcript is none."""
 _ACTIVE_MEETINGS = """query ActiveMeetings($input: GetActiveMeetingsInput) {
   active_meetings(input: $input) { id title organizer_email meeting_link start_time end_time privacy state }
 }"""
@@ -87,18 +98,29 @@ class FirefliesApi:
         Raises:
             NotFoundError: there is no such transcript.
         """
-        data = await self._graphql.request(_SENTENCES, {"id": transcript_id})
+        data = await self._request_transcript(_SENTENCES, transcript_id)
         return _require_objects(_require_transcript(data, transcript_id).get("sentences") or [], "sentences")
 
     async def read_transcript(self, transcript_id: str) -> Mapping[str, Any]:
         """Return a transcript with its sentences, summary, attendees and attendance, as Fireflies sends them.
 
+        Fields that Fireflies can't give, or not in the account's plan, are missing or null. If it refuses all of the transcript
+        because of such fields, a second request asks for the sentences without them.
+
         Raises:
             NotFoundError: there is no such transcript.
         """
-        analytics = _ANALYTICS_FIELDS if self.budget.plan.name in _PLANS_WITH_ANALYTICS else ""
-        data = await self._graphql.request(_TRANSCRIPT % (_LISTED_FIELDS, analytics), {"id": transcript_id})
+        paid = " ".join(fields for fields, plans in _PAID_FIELDS.items() if self.budget.plan.name in plans)
+        try:
+            data = await self._request_transcript(_TRANSCRIPT % (_LISTED_FIELDS, paid), transcript_id)
+        except PlanLimitError:
+            data = await self._request_transcript(_MINIMAL_TRANSCRIPT, transcript_id)
         return _require_transcript(data, transcript_id)
+
+    async def _request_transcript(self, query: str, transcript_id: str) -> Mapping[str, Any]:
+        return await self._graphql.request(
+            query, {"id": transcript_id}, subject="transcript_id", is_tolerable=_concerns_optional_field
+        )
 
     async def list_transcripts(
         self,
@@ -131,7 +153,7 @@ class FirefliesApi:
             "toDate": None if until is None else until.isoformat(),
             "keyword": keyword,
         }
-        data = await self._graphql.request(_TRANSCRIPTS, _without_nulls(variables), list_name="transcripts")
+        data = await self._graphql.request(_TRANSCRIPTS, _without_nulls(variables), is_tolerable=_concerns_item)
         return _require_list(data.get("transcripts") or [], "transcripts")
 
     async def list_active_meetings(
@@ -144,13 +166,13 @@ class FirefliesApi:
             states: `active` and `paused`; None for both.
         """
         data = await self._graphql.request(
-            _ACTIVE_MEETINGS, {"input": _without_nulls({"email": email, "states": states})}
+            _ACTIVE_MEETINGS, {"input": _without_nulls({"email": email, "states": states})}, subject="email"
         )
         return _require_objects(data.get("active_meetings") or [], "active_meetings")
 
     async def read_user(self) -> Mapping[str, Any]:
         """Return the account's owner."""
-        return _require_object(await self._graphql.request(_USER, {}), "user")
+        return _require_object(await self._graphql.request(_USER, {}, subject="api_key"), "user")
 
     async def invite_notetaker(
         self,
@@ -174,7 +196,7 @@ class FirefliesApi:
             Fireflies' message.
         """
         variables = {"link": link, "title": title, "duration": duration_min, "language": language, "password": password}
-        data = await self._graphql.request(_INVITE, _without_nulls(variables))
+        data = await self._graphql.request(_INVITE, _without_nulls(variables), subject="meeting_link")
         answer = _require_object(data, "addToLiveMeeting")
         if answer.get("success") is not True:
             raise InvalidInputError("meeting_link", "Fireflies did not accept the invitation")
@@ -186,9 +208,20 @@ class FirefliesApi:
         Raises:
             NotFoundError: the meeting isn't live.
         """
-        data = await self._graphql.request(_CHANGE_RECORDING, {"input": {"meeting_id": meeting_id, "action": action}})
+        variables = {"input": {"meeting_id": meeting_id, "action": action}}
+        data = await self._graphql.request(_CHANGE_RECORDING, variables, subject="recording")
         if _require_object(data, "updateMeetingState").get("success") is not True:
             raise InvalidInputError("recording", "Fireflies did not change its recording")
+
+
+def _concerns_optional_field(error: ResponseError) -> bool:
+    """Return whether an error concerns a field of a transcript that may be missing."""
+    return error.is_below("transcript") and not (len(error.path) == 2 and error.path[1] in _REQUIRED_FIELDS)
+
+
+def _concerns_item(error: ResponseError) -> bool:
+    """Return whether an error concerns a single item of a list of transcripts."""
+    return error.is_below("transcripts")
 
 
 def _require_transcript(data: Mapping[str, Any], transcript_id: str) -> Mapping[str, Any]:

@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import httpx
 
-from operators.errors import (
-    InvalidInputError,
-    MalformedResponseError,
-    MisconfiguredError,
-    NotFoundError,
-    UnavailableError,
-    UnreachableError,
-)
+from operators.errors import MalformedResponseError, UnavailableError, UnreachableError
 from storage.ingest.request_budget import RequestBudget, RequestPlan
+from storage.source_apis.fireflies.response_errors import ResponseError, parse_errors, to_parley_error
 
 DEFAULT_BASE_URL = "https://api.fireflies.ai"
 PLANS = {
@@ -41,10 +35,6 @@ MAX_RESPONSE_MIB = 64
 """Maximum size of a response: a transcript of a day. No more of it is read."""
 DEFAULT_BLOCK_S = 60.0
 """Seconds without requests after a refusal that names no time."""
-
-_RATE_LIMIT_CODES = ("too_many_requests", "rate_limit_exceeded")
-_KEY_CODES = ("auth_failed", "unauthorized", "invalid_api_key", "forbidden", "unauthenticated")
-_NOT_FOUND_CODES = ("object_not_found", "not_found", "invalid_transcript_id")
 
 
 class GraphqlClient:
@@ -69,15 +59,21 @@ class GraphqlClient:
         return self._budget
 
     async def request(
-        self, query: str, variables: Mapping[str, Any], *, list_name: str | None = None
+        self,
+        query: str,
+        variables: Mapping[str, Any],
+        *,
+        subject: str = "query",
+        is_tolerable: Callable[[ResponseError], bool] = lambda error: False,
     ) -> Mapping[str, Any]:
         """Send a request.
 
         Args:
             query: the GraphQL query or mutation.
             variables: its variables.
-            list_name: name of a list in the response. Errors about single items of it don't fail the request; these items may
-                be null.
+            subject: the field of Parley's request that an error concerns if it names none.
+            is_tolerable: whether an error concerns a part only that may be missing. It does not fail the request; that part
+                of the response is null.
 
         Returns:
             The `data` of the response.
@@ -85,9 +81,10 @@ class GraphqlClient:
         Raises:
             OverloadedError: nothing is left of the budget. No request was sent.
             UnavailableError: Fireflies can't respond now, or refuses further requests; the error says how long to wait.
-            MisconfiguredError: Fireflies refuses the key, or the address of the API is refused.
+            MisconfiguredError: Fireflies refuses the key or its account, or the address of the API is refused.
             NotFoundError: Fireflies doesn't have the requested object.
-            InvalidInputError: Fireflies refuses this request.
+            PlanLimitError: the account's plan does not include what was requested.
+            InvalidInputError: Fireflies refuses this request, or this account may not read the requested object.
             MalformedResponseError: the response can't be read, or is too large.
         """
         await self._budget.spend()
@@ -110,38 +107,42 @@ class GraphqlClient:
             raise UnavailableError(f"Fireflies' API did not respond ({type(error).__name__})") from None
         except (OSError, UnicodeError) as error:
             raise UnreachableError(f"the host of Fireflies' API can't be resolved ({type(error).__name__})") from None
-        return await self._read_response(response, content, list_name)
+        return await self._read_response(response, content, subject, is_tolerable)
 
     async def _read_response(
-        self, response: httpx.Response, content: bytes | None, list_name: str | None
+        self,
+        response: httpx.Response,
+        content: bytes | None,
+        subject: str,
+        is_tolerable: Callable[[ResponseError], bool],
     ) -> Mapping[str, Any]:
         body = _parse_json(content)
-        errors = cast("list[Any]", body.get("errors")) if isinstance(body, dict) and body.get("errors") else []
-        code, message = _describe_error(errors)
-        if response.status_code == 429 or code in _RATE_LIMIT_CODES or "too many requests" in message.casefold():
+        errors = parse_errors(body)
+        if response.status_code == 429 or any(error.is_limit for error in errors):
             seconds = _retry_after_s(response, errors)
             await self._budget.block(seconds)
             raise UnavailableError("Fireflies refuses further requests for now (too many requests)", seconds)
-        if response.status_code == 200 and list_name is not None and _concern_items(errors, list_name):
-            errors, code = [], ""
-        if response.status_code in (401, 403) or code in _KEY_CODES:
-            raise MisconfiguredError("Fireflies refuses the API key: check it at app.fireflies.ai, Integrations")
-        if response.status_code == 404 or code in _NOT_FOUND_CODES:
-            raise NotFoundError("Fireflies does not have what was requested")
-        if response.status_code >= 500:
-            raise UnavailableError(f"Fireflies' API answers with status {response.status_code}")
-        if errors:
-            raise InvalidInputError("query", f"Fireflies refuses it: {code or 'no code given'}")
+        data = cast("dict[str, Any]", body).get("data") if isinstance(body, dict) else None
+        fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        if response.status_code == 200:
+            # The part that an error concerns is null. If what contains it is null as well, the error is about all of it.
+            errors = [
+                error
+                for error in errors
+                if not (error.path and fields.get(error.path[0]) is not None and is_tolerable(error))
+            ]
+        refusal = to_parley_error(response.status_code, errors[0] if errors else None, subject)
+        if refusal is not None:
+            raise refusal
         if content is None:
             raise MalformedResponseError(f"Fireflies' API answers with more than {MAX_RESPONSE_MIB} MiB")
         if response.status_code != 200 or not isinstance(body, dict):
             raise MalformedResponseError(
                 f"Fireflies' API answers with status {response.status_code} and no JSON object"
             )
-        data = cast("dict[str, Any]", body).get("data")
         if not isinstance(data, dict):
             raise MalformedResponseError("Fireflies' API answers without data")
-        return cast("dict[str, Any]", data)
+        return fields
 
 
 async def _read_content(response: httpx.Response) -> bytes | None:
@@ -162,25 +163,8 @@ def _parse_json(content: bytes | None) -> Any:
         return None
 
 
-def _concern_items(errors: list[Any], list_name: str) -> bool:
-    """Return whether each error concerns a single item of a list."""
-    for error in errors:
-        path = cast("dict[str, Any]", error).get("path") if isinstance(error, dict) else None
-        if not (isinstance(path, list) and len(cast("list[Any]", path)) > 1 and path[0] == list_name):
-            return False
-    return True
-
-
-def _describe_error(errors: list[Any]) -> tuple[str, str]:
-    """Return the code and the message of a response's first error."""
-    first = cast("dict[str, Any]", errors[0]) if errors and isinstance(errors[0], dict) else {}
-    extensions = first.get("extensions")
-    nested = cast("dict[str, Any]", extensions).get("code") if isinstance(extensions, dict) else None
-    return str(first.get("code") or nested or "").casefold(), str(first.get("message") or "")
-
-
-def _retry_after_s(response: httpx.Response, errors: list[Any]) -> float:
-    """Return the seconds that a refusal names, at least one. It names them in its header or in its first error."""
+def _retry_after_s(response: httpx.Response, errors: list[ResponseError]) -> float:
+    """Return the seconds that a refusal names, at least one. It names them in its header or in its error."""
     header = response.headers.get("Retry-After", "").strip()
     if header.isascii() and header.isdigit() and len(header) < 9:
         return max(1.0, float(header))
@@ -193,9 +177,7 @@ def _retry_after_s(response: httpx.Response, errors: list[Any]) -> float:
     return max(1.0, until_s - time.time()) if until_s else DEFAULT_BLOCK_S
 
 
-def _retry_after_ms(errors: list[Any]) -> float:
-    """Return the time (ms since the Unix epoch) in `extensions.metadata.retryAfter` of the first error, or 0."""
-    value: Any = errors[0] if errors else None
-    for name in ("extensions", "metadata", "retryAfter"):
-        value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
-    return float(value) if isinstance(value, int | float) else 0.0
+def _retry_after_ms(errors: list[ResponseError]) -> float:
+    """Return the time (ms since the Unix epoch) in `extensions.metadata.retryAfter` of the refusal, or 0."""
+    values = [error.metadata.get("retryAfter") for error in errors if error.is_limit]
+    return next((float(value) for value in values if isinstance(value, int | float)), 0.0)

@@ -94,11 +94,21 @@ async def test_a_past_transcript_has_summary_and_analytics() -> None:
         assert transcript["meeting_attendance"][0]["leave_time"] > transcript["meeting_attendance"][0]["join_time"]
 
 
-async def test_the_free_plan_lacks_analytics_and_media() -> None:
-    with FirefliesSimulator(SimulatorOptions(plan="free", past_meeting_count=1)) as simulator:
-        transcript = (await fetch_data(simulator, TRANSCRIPT, {"id": "past-1"}))["transcript"]
-        assert transcript["summary"]["gist"] == "Alice, Bob, Carol spoke."
-        assert transcript["analytics"] is transcript["audio_url"] is transcript["video_url"] is None
+@pytest.mark.parametrize(
+    ("plan", "lacking"),
+    [("free", {"audio_url", "video_url", "analytics"}), ("pro", {"video_url"}), ("enterprise", set[str]())],
+)
+async def test_a_field_that_the_plan_lacks_is_an_error_beside_the_data(plan: PlanName, lacking: set[str]) -> None:
+    with FirefliesSimulator(SimulatorOptions(plan=plan, past_meeting_count=1)) as simulator:
+        response = await post_query(simulator, TRANSCRIPT, {"id": "past-1"})
+    assert response.status_code == 200
+    body = response.json()
+    transcript = body["data"]["transcript"]
+    assert transcript["summary"]["gist"] == "Alice, Bob, Carol spoke."
+    assert {name for name in ("audio_url", "video_url", "analytics") if transcript[name] is None} == lacking
+    errors = body.get("errors", [])
+    assert {error["path"][-1] for error in errors} == lacking
+    assert {(error["code"], error["extensions"]["status"]) for error in errors} <= {("paid_required", 403)}
 
 
 async def test_a_resegmented_transcript_has_whole_sentences() -> None:

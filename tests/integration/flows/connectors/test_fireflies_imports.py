@@ -184,6 +184,24 @@ async def test_a_poor_plan_is_not_exceeded_and_the_import_says_so(harness: Conne
     assert counts == {"queued": 2, "running": 0, "done": 50, "failed": 0}
 
 
+@pytest.mark.parametrize("actual", ["free", "pro"])
+async def test_a_transcript_is_imported_though_the_plan_lacks_some_fields(
+    harness: ConnectorHarness, actual: Any
+) -> None:
+    with FirefliesSimulator(SimulatorOptions(past_meeting_count=1, plan=actual)) as simulator:
+        async with running_connector(harness):
+            # The account's plan is a lower one than Parley was told.
+            await queue(harness, simulator, "past-1")
+            record = await wait_for(harness, "past-1", "done", "failed")
+    assert (record.state, record.detail, record.appended_count) == ("done", None, record.total_count)
+    assert record.meeting_id is not None
+    async with harness.database.connect() as conn:
+        facts = await source_metadata.read_metadata(conn, "default", record.meeting_id)
+    assert {"summary", "meeting_attendees"} <= facts.content.keys()
+    assert ("audio_url" in facts.content, "analytics" in facts.content) == (actual == "pro", actual == "pro")
+    assert "video_url" not in facts.content
+
+
 @pytest.mark.slow
 async def test_imports_end_whenever_they_are_cancelled(harness: ConnectorHarness, engine: Engine) -> None:
     rng, count = random.Random(3), 10
