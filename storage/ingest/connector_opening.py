@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,7 +25,7 @@ async def open_source_meeting(
     source: str,
     external_id: str,
     *,
-    is_usable: Callable[[MeetingRecord], bool],
+    is_usable: Callable[[MeetingRecord], Awaitable[bool]],
     title: str,
     clock: Clock,
     config: MeetingConfig,
@@ -59,7 +59,7 @@ async def open_source_meeting(
         record, is_new = await meetings.open(
             team_id, external_id=name, title=title, clock=clock, config=config, at_ms=at_ms, max_live=max_live
         )
-        if is_new or is_usable(record):
+        if is_new or await is_usable(record):
             return record, is_new
     raise ConflictError("too_many", f"there are {MAX_MEETING_COUNT} meetings of this transcript already")
 
@@ -104,7 +104,7 @@ async def open_session(
         team_id,
         source,
         external_id,
-        is_usable=lambda record: record.clock is Clock.LIVE and record.status not in ("ended", "failed"),
+        is_usable=_is_live,
         title=title,
         clock=Clock.LIVE,
         config=config,
@@ -121,3 +121,7 @@ async def open_session(
             key_variable=key.variable,
             options=options,
         )
+
+
+async def _is_live(record: MeetingRecord) -> bool:
+    return record.clock is Clock.LIVE and record.status not in ("ended", "failed")

@@ -16,7 +16,7 @@ class GapPolicy:
 
     Attributes:
         delay_s: seconds after a reconnect before the request. Gaps that begin meanwhile are filled by the same request.
-        max_live_requests: maximum number of requests while the meeting runs; None for no limit. One more is made at its end.
+        max_live_requests: maximum number of requests while the meeting runs; None for no limit. A few more are made at its end.
         retry_s: seconds before another request if the transcript ended before a gap. If None, the gap waits for the next
             reconnect, or for the meeting's end.
     """

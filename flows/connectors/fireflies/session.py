@@ -7,6 +7,7 @@ fills the gap from the transcript.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
@@ -44,6 +45,8 @@ MAX_SILENCE_S = 3 * 3600
 """Seconds without a message after which a session ends. Fireflies sends no end of the meeting."""
 MAX_FINAL_ATTEMPTS, MAX_FINAL_WAIT_S = 5, 120.0
 """Number of attempts to fill the last gaps, and the longest pause between two of them, in seconds."""
+FIRST_FINAL_PAUSE_S = 3.0
+"""Seconds before another attempt if the transcript ended before a gap. The pause doubles each time."""
 STORE_INTERVAL_S = 1.0
 """Seconds between two writes of a session's progress."""
 ALIGNED_BEFORE_GAP_S = 60.0
@@ -227,7 +230,7 @@ class FirefliesSession:
             await self._gap_found.wait()
             self._gap_found.clear()
             wait_s: float | None = self._policy.delay_s
-            while wait_s is not None and self._may_request():
+            while wait_s is not None and wait_s < math.inf and self._may_request():
                 await asyncio.sleep(wait_s)
                 wait_s = await self._fill_once()
 
@@ -240,7 +243,7 @@ class FirefliesSession:
         """Request the transcript and append what is missing.
 
         Returns:
-            Seconds to wait before another attempt; None if there was an answer.
+            Seconds to wait before another attempt, infinite if it would be refused as well; None if there was an answer.
         """
         gaps = [gap for gap in self._gaps if gap[1] is not None or self._status == "connected"]
         if not gaps:
@@ -256,7 +259,7 @@ class FirefliesSession:
             return float(error.retry_after_s)
         except (NotFoundError, MisconfiguredError, InvalidInputError) as error:
             self._last_error = f"a gap is not filled: {error}"
-            return None
+            return math.inf
         except ParleyError as error:
             self._last_error = f"a gap is not filled yet: {error}"
             return getattr(error, "retry_after_s", None) or MAX_RECONNECT_S
@@ -310,16 +313,24 @@ class FirefliesSession:
         await self._store_progress()
 
     async def _fill_finally(self) -> None:
-        """Fill the gaps that are left, with a few attempts."""
+        """Fill the gaps that are left, with a few attempts. An import has what stays missing."""
         if self._connected_at is None:
             self._gaps.clear()
             return
         self._gaps = [(start, start if end is None else end) for start, end in self._gaps]
-        for _ in range(MAX_FINAL_ATTEMPTS):
+        pause_s = FIRST_FINAL_PAUSE_S
+        for attempt in range(1, MAX_FINAL_ATTEMPTS + 1):
             wait_s = await self._fill_once()
-            if wait_s is None or wait_s > MAX_FINAL_WAIT_S:
+            if not self._gaps:
                 return
+            if wait_s is None:
+                self._last_error = "a gap is not filled: the transcript ends before it"
+                wait_s, pause_s = pause_s, pause_s * 2
+            if wait_s > MAX_FINAL_WAIT_S or attempt == MAX_FINAL_ATTEMPTS:
+                break
+            await self._store_progress()
             await asyncio.sleep(wait_s)
+        self._last_error = f"{self._last_error}; an import of the transcript has all of the meeting"
 
     async def _report(self) -> None:
         """Store the progress regularly, and end a session that has been silent for too long."""

@@ -42,6 +42,7 @@ LIVE_POLL_S = 3.0
 ENTRY_COUNT = 2
 """Number of entries of a meeting beside its sentences: the start and the end."""
 ALREADY_LIVE = "the meeting was received live: only its summary and attendees were imported"
+FURTHER_MEETING = "the meeting was received live with gaps: all of its transcript was imported as a further meeting"
 STILL_LIVE = "it waits until the meeting is over"
 
 log = structlog.get_logger(__name__)
@@ -116,8 +117,8 @@ class TranscriptImport:
         transcript = await asyncio.to_thread(parse_transcript, await api.read_transcript(job.external_id))
         if transcript.is_live:
             raise ConflictError("live", "the meeting still runs: connect to it, or import it after its end")
-        record = await self._open_meeting(job, transcript)
-        detail = None
+        record, has_gaps = await self._open_meeting(job, transcript)
+        detail = FURTHER_MEETING if has_gaps else None
         if record.clock is Clock.LIVE:
             detail = ALREADY_LIVE
             await self._store_progress(job, transcript, record, job.appended_count)
@@ -131,7 +132,21 @@ class TranscriptImport:
             )
         await self._finish(job, "done", detail)
 
-    async def _open_meeting(self, job: SourceImport, transcript: FirefliesTranscript) -> MeetingRecord:
+    async def _open_meeting(self, job: SourceImport, transcript: FirefliesTranscript) -> tuple[MeetingRecord, bool]:
+        """Return the import's meeting, and whether an earlier one was received live with gaps."""
+        has_gaps = False
+
+        async def is_usable(record: MeetingRecord) -> bool:
+            nonlocal has_gaps
+            if record.clock is not Clock.LIVE or record.last_accepted <= 1:
+                return _is_usable(record, transcript)
+            async with self._database.connect() as conn:
+                sessions = await connector_sessions.read_latest_sessions(conn, job.team_id, [record.id])
+            if record.id in sessions and sessions[record.id].gaps:
+                has_gaps = True
+                return False
+            return True
+
         # An existing meeting is judged by its accepted entries, of which this process may have just appended some.
         await self._meetings.flush_ledger()
         record, _ = await open_source_meeting(
@@ -139,13 +154,13 @@ class TranscriptImport:
             job.team_id,
             job.source,
             job.external_id,
-            is_usable=lambda existing: _is_usable(existing, transcript),
+            is_usable=is_usable,
             title=transcript.title or job.title or job.external_id,
             clock=Clock.RECORDED,
             config=job.config,
             at_ms=transcript.began_at_ms if transcript.began_at_ms is not None else time.time_ns() // 1_000_000,
         )
-        return record
+        return record, has_gaps
 
     async def _append(self, job: SourceImport, transcript: FirefliesTranscript, record: MeetingRecord) -> None:
         """Append the sentences and the meeting's end."""
@@ -216,12 +231,12 @@ def _is_complete(record: MeetingRecord, transcript: FirefliesTranscript) -> bool
 
 
 def _is_usable(record: MeetingRecord, transcript: FirefliesTranscript) -> bool:
-    """Return whether an import can use an existing meeting.
+    """Return whether an import can use an existing meeting that has no live speech.
 
     A live meeting that heard nothing is left alone. So is an import that was interrupted for so long that its meeting ended.
     """
     if record.clock is Clock.LIVE:
-        return record.last_accepted > 1
+        return False
     if record.status in ("ended", "failed"):
         return _is_complete(record, transcript)
     return True

@@ -16,10 +16,12 @@ from cluster.fireflies_sim.simulator import DEFAULT_API_KEY, FirefliesSimulator,
 from operators.errors import UnavailableError
 from operators.meeting_config import MeetingConfig
 from operators.translation_requests import Translation, TranslationRequest
+from storage.ingest.request_budget import RequestBudget
 from storage.postgres import source_import_runs, source_imports, source_metadata
 from storage.postgres.lane_registry import ensure_lane
 from storage.postgres.source_accounts import StoredSecret
 from storage.postgres.source_imports import SourceImport
+from storage.source_apis.fireflies import PLANS
 from tests.harness.lane.threaded_lane import query_rows, running_lane, wait_until
 from tests.integration.flows.connectors.fireflies_harness import CIPHER, ConnectorHarness, running_connector
 
@@ -182,6 +184,53 @@ async def test_a_poor_plan_is_not_exceeded_and_the_import_says_so(harness: Conne
     async with harness.database.connect() as conn:
         counts = await source_imports.count_imports(conn, "default", "fireflies")
     assert counts == {"queued": 2, "running": 0, "done": 50, "failed": 0}
+
+
+async def test_a_live_meeting_that_ended_with_gaps_is_imported_as_a_further_meeting(
+    harness: ConnectorHarness, redis_async: Any, engine: Engine
+) -> None:
+    times = {"start_time": 1.0, "end_time": 2.0}
+    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
+        simulator.begin("demo")
+        async with running_connector(harness):
+            session = await harness.open_session(simulator, plan="free")
+            await harness.wait_for(session, "connected")
+            await asyncio.to_thread(simulator.inject, "demo", "Good morning.", "Maya", chunk_id="7", **times)
+            await harness.wait_for_count(session, "appended", 1)
+            # No request of the day is left, neither now nor at the end.
+            budget = RequestBudget(redis_async, "fireflies", DEFAULT_API_KEY, PLANS["free"])
+            for _ in range((await budget.read()).remaining):
+                await budget.spend()
+            await harness.disconnect(session)
+            row = await harness.wait_for(session, "ended")
+            assert row.gaps != ()
+            assert "none is left" in (row.last_error or "")
+            assert "an import of the transcript has all of the meeting" in (row.last_error or "")
+            await asyncio.to_thread(simulator.end, "demo")
+            await queue(harness, simulator, "demo")
+            first = await wait_for(harness, "demo", "done", "failed")
+            await queue(harness, simulator, "demo", repeat=True)
+            second = await wait_for(harness, "demo", "done", "failed")
+    for record in (first, second):
+        assert (record.state, record.appended_count) == ("done", record.total_count), record.detail
+        assert "with gaps: all of its transcript was imported as a further meeting" in (record.detail or "")
+    assert first.meeting_id == second.meeting_id != row.meeting_id
+    meetings = query_rows(engine, "select external_id, clock from meetings order by external_id")
+    assert meetings == [("fireflies:demo", "live"), ("fireflies:demo:2", "recorded")]
+
+
+async def test_a_live_meeting_without_gaps_gets_its_summary_only(harness: ConnectorHarness, engine: Engine) -> None:
+    with FirefliesSimulator(SimulatorOptions(speed=50)) as simulator:
+        async with running_connector(harness):
+            session = await harness.open_session(simulator)
+            await asyncio.to_thread(simulator.wait_for_end, "demo")
+            await harness.disconnect(session)
+            row = await harness.wait_for(session, "ended")
+            await queue(harness, simulator, "demo")
+            record = await wait_for(harness, "demo", "done", "failed")
+    assert (row.gaps, record.meeting_id) == ((), row.meeting_id)
+    assert "only its summary and attendees" in (record.detail or "")
+    assert query_rows(engine, "select count(*) from meetings") == [(1,)]
 
 
 @pytest.mark.parametrize("actual", ["free", "pro"])

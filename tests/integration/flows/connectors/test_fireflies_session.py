@@ -151,6 +151,27 @@ async def test_a_gap_stays_open_until_a_transcript_reaches_it(harness: Connector
     assert harness.transcript(row.meeting_id) == (expected, 0)
 
 
+async def test_the_end_waits_for_a_transcript_that_lags(harness: ConnectorHarness) -> None:
+    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
+        simulator.begin("demo")
+        simulator.inject("demo", "Good morning.", "Maya", chunk_id="7", start_time=300.0, end_time=302.0)
+        session, port = await harness.open_session(simulator), int(simulator.url.rsplit(":", 1)[1])
+        async with running_connector(harness):
+            await harness.wait_for_count(session, "filled", 1)
+    with FirefliesSimulator(SimulatorOptions(port=port, speed=0.01)) as simulator:
+        # The transcript ends before the gap that begins at 300 seconds.
+        simulator.begin("demo")
+        simulator.inject("demo", "Hello.", "Maya", chunk_id="6", start_time=290.0, end_time=292.0)
+        await harness.disconnect(session)
+        async with running_connector(harness):
+            await harness.wait_for_count(session, "live_requests", 2)
+            late = {"chunk_id": "8", "start_time": 310.0, "end_time": 312.0}
+            await asyncio.to_thread(simulator.inject, "demo", "Yes.", "Jonas", **late)
+            row = await harness.wait_for(session, "ended")
+    assert (row.gaps, row.counters["live_requests"]) == ((), 3)
+    assert harness.transcript(row.meeting_id)[0][-1] == (310.0, "Jonas", "Yes.")
+
+
 async def test_speech_that_came_by_the_transcript_first_is_revised_by_its_live_text(harness: ConnectorHarness) -> None:
     with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
         simulator.begin("demo")
