@@ -101,6 +101,7 @@ async def connect(
     """
     connection = RealtimeConnection()
     confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    reason = ""
     # The connection doesn't reconnect by itself: each new one is a gap that must be filled.
     connector = aiohttp.TCPConnector(socket_factory=make_socket_factory(rule))
     async with aiohttp.ClientSession(connector=connector) as http_session:
@@ -121,6 +122,9 @@ async def connect(
                 connection.put(RealtimeMessage("error", error))
 
         def on_error(content: Any = None) -> None:
+            nonlocal reason
+            # Nobody reads the messages of a connection that fails before it is confirmed.
+            reason = _reason_of(content) or reason
             connection.put(RealtimeMessage("error", content))
 
         def on_broadcast(content: Any = None) -> None:
@@ -129,7 +133,9 @@ async def connect(
 
         def on_disconnect(*_reason: Any) -> None:
             if not confirmed.done():
-                confirmed.set_exception(UnreachableError("Fireflies closed the connection before it confirmed the key"))
+                confirmed.set_exception(
+                    UnreachableError(f"Fireflies closed the connection before it confirmed the key{reason}")
+                )
             connection.close()
 
         for event, handler in (
@@ -155,7 +161,9 @@ async def connect(
             except (SocketConnectionError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 if confirmed.done() and (failure := confirmed.exception()) is not None:
                     raise failure from None
-                raise UnreachableError(f"Fireflies' real-time API can't be reached ({type(error).__name__})") from None
+                raise UnreachableError(
+                    f"Fireflies' real-time API can't be reached ({type(error).__name__}){reason}"
+                ) from None
             yield connection
         finally:
             if not confirmed.done():

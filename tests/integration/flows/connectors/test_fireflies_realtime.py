@@ -1,0 +1,30 @@
+"""The real-time connection: what the service says before it confirms the key reaches the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import socketio
+
+from flows.connectors.fireflies import realtime
+from operators.address_check import AddressRule
+from operators.errors import UnreachableError
+from tests.harness.api.server_thread import run_app
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "silent"])
+async def test_an_error_before_the_confirmation_is_told(monkeypatch: pytest.MonkeyPatch, is_closed: bool) -> None:
+    server = socketio.AsyncServer(async_mode="asgi", transports=["websocket"], always_connect=True)
+
+    async def refuse(client: str, *_details: Any) -> None:
+        await server.emit("connection.error", {"message": "This meeting has ended"}, to=client)
+        if is_closed:
+            await server.disconnect(client)
+
+    server.on("connect", refuse)
+    monkeypatch.setattr(realtime, "CONNECT_TIMEOUT_S", 15 if is_closed else 2)
+    app = socketio.ASGIApp(server, socketio_path=realtime.SOCKET_PATH)
+    with run_app(app) as url, pytest.raises(UnreachableError, match="This meeting has ended"):
+        async with realtime.connect(url, "a-key", "demo", AddressRule(loopback_allowed=True)):
+            pass
