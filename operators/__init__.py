@@ -24,6 +24,7 @@ __all__ = [
     "sentences",
     "sources",
     "speaker_keys",
+    "speaker_numbering",
     "stream",
     "subtitles",
     "term_matching",

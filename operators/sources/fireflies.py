@@ -17,11 +17,12 @@ from operators.entries import Chunk
 from operators.errors import InvalidInputError
 from operators.fields import MAX_NAME_CHARS, StrictModel
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, build_chunk, parse_message
+from operators.speaker_numbering import SpeakerNumbering
 
 BROADCAST_TYPES = ("transcription.broadcast", "transcript")
 """Types of the envelopes that carry transcript text."""
 UNKNOWN_SPEAKER = "Unknown speaker"
-"""Label of the speech that Fireflies attributes to nobody."""
+"""Label of the live speech that Fireflies attributes to nobody."""
 SENTENCE_ID_PREFIX = "sentence "
 """Beginning of the chunk ids of a transcript's sentences. A live chunk's id is a number, or begins with its start."""
 MAX_RECENT_COUNT = 20
@@ -54,6 +55,7 @@ class _TranscriptSentence(SourceMessage):
     start_time: float
     end_time: float
     speaker_name: str | None = None
+    speaker_id: str | None = None
 
 
 class RecentChunk(StrictModel):
@@ -129,18 +131,23 @@ def require_object(message: Any) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", message)
 
 
-def sentence_to_chunk(sentence: Mapping[str, Any]) -> Chunk:
+def sentence_to_chunk(sentence: Mapping[str, Any], numbering: SpeakerNumbering | None = None) -> Chunk:
     """Turn a sentence of a transcript into a chunk.
 
     Args:
         sentence: a sentence as GraphQL returns it.
+        numbering: labels the transcript's speakers without a name. If it is None, they have the label that they have live, where
+            no speaker has an id.
 
     Raises:
         InvalidInputError: a field of the sentence is invalid.
     """
     parsed = parse_message(_TranscriptSentence, sentence)
     name = parsed.speaker_name
-    speaker = UNKNOWN_SPEAKER if name is None or is_blank(name) else normalize_name(name)
+    if numbering is not None:
+        speaker = numbering.name_or_label(name, parsed.speaker_id)
+    else:
+        speaker = UNKNOWN_SPEAKER if name is None or is_blank(name) else normalize_name(name)
     return build_chunk(
         # The index of a sentence changes while the meeting runs.
         chunk_id=f"{SENTENCE_ID_PREFIX}{parsed.start_time:.3f} {speaker}"[:MAX_NAME_CHARS],

@@ -15,6 +15,7 @@ from operators.fields import MAX_INSTANT_MS, MAX_TITLE_CHARS
 from operators.json_values import JsonObject
 from operators.sources.adapter import SourceMessage, parse_message
 from operators.sources.fireflies import require_object, sentence_to_chunk
+from operators.speaker_numbering import SpeakerNumbering
 
 MAX_METADATA_TEXT_CHARS = 100_000
 """Maximum length of a text of the metadata, such as a summary. Longer texts are cut."""
@@ -77,10 +78,10 @@ def parse_transcript(content: Mapping[str, Any]) -> FirefliesTranscript:
     """
     transcript = parse_message(_Transcript, content)
     chunks: dict[str, Chunk] = {}
-    invalid_count = 0
+    invalid_count, numbering = 0, SpeakerNumbering()
     for sentence in transcript.sentences or []:
         try:
-            chunk = sentence_to_chunk(require_object(sentence))
+            chunk = sentence_to_chunk(require_object(sentence), numbering)
         except InvalidInputError:
             invalid_count += 1
             continue

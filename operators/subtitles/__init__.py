@@ -25,8 +25,9 @@ other transcript files. It attributes their speech to speakers by the same rules
 | `speaker_attribution.py` | decides who speaks |
 """
 
+from operators.speaker_numbering import UNKNOWN_SPEAKER
 from operators.subtitles.bilingual import DetectLanguage
-from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution, Cue, CueTranslation, LineIssue, Subtitles
+from operators.subtitles.cue import Attribution, Cue, CueTranslation, LineIssue, Subtitles
 from operators.subtitles.formatter import write_srt, write_vtt
 from operators.subtitles.markup import CueLine, is_visible
 from operators.subtitles.parser import parse_subtitles

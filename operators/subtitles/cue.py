@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-UNKNOWN_SPEAKER = "Speaker"
-"""The speaker of a cue without a speaker in the file."""
-
 
 class CueTranslation(NamedTuple):
     """The translation of a cue. `language` is its tag."""

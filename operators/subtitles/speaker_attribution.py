@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution
+from operators.speaker_numbering import UNKNOWN_SPEAKER
+from operators.subtitles.cue import Attribution
 from operators.subtitles.markup import CueLine
 from operators.subtitles.speaker_names import (
     LEAD_IN_WORDS,

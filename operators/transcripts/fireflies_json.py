@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from operators.fields import MAX_INSTANT_MS
+from operators.speaker_numbering import SpeakerNumbering
 from operators.transcripts.estimated_times import parse_clock_time
 from operators.transcripts.json_document import EntryList
 from operators.transcripts.parsed_transcript import ParsedTranscript, TranscriptFormat, TranscriptIssue
-from operators.transcripts.segments import SpeakerNumbering, TranscriptSegment, build_transcript, entry_issue
+from operators.transcripts.segments import TranscriptSegment, build_transcript, entry_issue
 
 _TEXT_KEYS = ("text", "sentence", "raw_text")
 
@@ -53,7 +54,7 @@ def parse_fireflies(document: EntryList) -> ParsedTranscript:
         except ValidationError as error:
             issues.append(entry_issue(path, error))
             continue
-        name = (sentence.speaker_name or "").strip() or numbering.label(sentence.speaker_id)
+        name = numbering.name_or_label(sentence.speaker_name, sentence.speaker_id)
         segments.append(
             TranscriptSegment(
                 path, name, sentence.text, sentence.start_time, sentence.end_time, sentence.speaker_id or None

@@ -11,10 +11,11 @@ from typing import Any, cast
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from operators.fields import MAX_INSTANT_MS
+from operators.speaker_numbering import SpeakerNumbering
 from operators.subtitles import Attribution
 from operators.transcripts.json_document import EntryList
 from operators.transcripts.parsed_transcript import ParsedTranscript, TranscriptFormat, TranscriptIssue
-from operators.transcripts.segments import SpeakerNumbering, TranscriptSegment, build_transcript, entry_issue
+from operators.transcripts.segments import TranscriptSegment, build_transcript, entry_issue
 
 _RESOURCE_PART = "participants/"
 """Part of a participant's resource name: `conferenceRecords/ID/participants/ID`."""

@@ -14,9 +14,10 @@ from pydantic import AliasPath, AwareDatetime, BaseModel, BeforeValidator, Confi
 
 from operators.fields import MAX_INSTANT_MS
 from operators.sentences.boundaries import join_text
+from operators.speaker_numbering import SpeakerNumbering
 from operators.transcripts.json_document import EntryList
 from operators.transcripts.parsed_transcript import ParsedTranscript, TranscriptFormat, TranscriptIssue
-from operators.transcripts.segments import SpeakerNumbering, TranscriptSegment, build_transcript, entry_issue
+from operators.transcripts.segments import TranscriptSegment, build_transcript, entry_issue
 
 MAX_SEGMENT_CHARS = 500
 """Length from which a long utterance is divided between words, so that its sentences get exact times."""
@@ -80,7 +81,7 @@ def parse_recall(document: EntryList) -> ParsedTranscript:
         if utterance.words and began_at_ms is None:
             began_at_ms = _meeting_start_ms(utterance.words[0])
         participant = utterance.participant or _Participant(id=utterance.speaker_id, name=utterance.speaker)
-        name = (participant.name or "").strip() or numbering.label(participant.id)
+        name = numbering.name_or_label(participant.name, participant.id)
         for words in _divide(utterance.words):
             segments.append(
                 TranscriptSegment(

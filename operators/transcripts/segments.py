@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
 from operators.fields import MAX_NAME_CHARS, normalize_language_tag, to_invalid_input_error
-from operators.subtitles import UNKNOWN_SPEAKER, Attribution
+from operators.subtitles import Attribution
 from operators.transcripts.parsed_transcript import ParsedTranscript, RecordedEvent, TranscriptFormat, TranscriptIssue
 
 
@@ -36,24 +36,6 @@ class TranscriptSegment:
     end: float
     speaker_id: str | None = None
     language: str | None = None
-
-
-@dataclass(slots=True)
-class SpeakerNumbering:
-    """Labels for speakers without a name: `Speaker 1`, `Speaker 2`, in the order of their first speech."""
-
-    _numbers: dict[str, int] = field(default_factory=dict[str, int])
-
-    def label(self, speaker_id: str | None) -> str:
-        """Return the label of a speaker; the same for each speech of the speaker, and without a number if there is no id."""
-        if speaker_id is None:
-            return UNKNOWN_SPEAKER
-        return f"{UNKNOWN_SPEAKER} {self._numbers.setdefault(speaker_id, len(self._numbers) + 1)}"
-
-    @property
-    def is_used(self) -> bool:
-        """Whether a speaker has such a label."""
-        return bool(self._numbers)
 
 
 def build_transcript(

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.errors import InvalidInputError
+from operators.sources.fireflies import UNKNOWN_SPEAKER, sentence_to_chunk
 from operators.sources.fireflies_transcripts import parse_transcript
+from operators.transcripts import parse_transcript as parse_file
 
 SENTENCE: dict[str, Any] = {
     "index": 0,
@@ -56,6 +58,22 @@ def test_two_sentences_with_the_same_start_are_two_chunks() -> None:
     transcript = parse_transcript({"id": "a", "sentences": [SENTENCE, SENTENCE | {"text": "Hello."}]})
     assert [chunk.text for chunk in transcript.chunks] == ["Good morning.", "Hello."]
     assert len({chunk.chunk_id for chunk in transcript.chunks}) == 2
+
+
+def test_speakers_without_a_name_are_labelled_as_in_a_file() -> None:
+    speakers = [{"speaker_id": 4}, {"speaker_id": "0"}, {"speaker_id": 4}, {}, {"speaker_id": 0, "speaker_name": "Ann"}]
+    sentences = [
+        {"index": place, "text": f"Sentence {place}.", "start_time": place, "end_time": place + 1, "speaker_name": None}
+        | speaker
+        for place, speaker in enumerate(speakers)
+    ]
+    transcript = {"id": "a", "sentences": sentences}
+    labels = [chunk.speaker for chunk in parse_transcript(transcript).chunks]
+    assert labels == ["Speaker 1", "Speaker 2", "Speaker 1", "Speaker", "Ann"]
+    file = parse_file(json.dumps(transcript).encode(), "a.json")
+    assert [event.chunk.speaker for event in file.events] == labels
+    # A gap of a live meeting is filled under the label that the live speech has.
+    assert {sentence_to_chunk(sentence).speaker for sentence in sentences[:4]} == {UNKNOWN_SPEAKER}
 
 
 @pytest.mark.parametrize("content", [{}, {"id": ""}, {"id": "a", "date": -1}, {"id": "a", "sentences": "x"}])
