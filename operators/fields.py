@@ -6,8 +6,8 @@ Arrival times are whole milliseconds since the Unix epoch. Speech times are seco
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, cast
 
 import langcodes
 from pydantic import (
@@ -101,6 +101,13 @@ class StrictModel(BaseModel):
     """Base class of the values that cross a boundary: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def drop_null_fields(value: Any) -> Any:
+    """Return an object without its fields that are null. Pydantic takes the first alias that is present, null or not."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: item for name, item in cast("Mapping[Any, Any]", value).items() if item is not None}
 
 
 def to_invalid_input_error(error: ValidationError) -> InvalidInputError:

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any, cast
 
-from pydantic import AliasChoices, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from operators.characters import is_blank, normalize_name
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
-from operators.fields import MAX_NAME_CHARS, StrictModel
+from operators.fields import MAX_INSTANT_MS, MAX_NAME_CHARS, StrictModel, drop_null_fields
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, build_chunk, parse_message
+from operators.sources.times import SourceTime, is_epoch_ms
 from operators.speaker_numbering import SpeakerNumbering
 
 BROADCAST_TYPES = ("transcription.broadcast", "transcript")
@@ -31,6 +32,7 @@ MAX_RECENT_CHARS = 500
 """Number of characters of such a chunk that a session remembers."""
 MIN_SIMILARITY = 0.6
 """Minimum similarity of two texts, from 0 to 1, to be revisions of one chunk."""
+_SOURCE_TIME: TypeAdapter[float] = TypeAdapter(SourceTime)
 
 
 class _Broadcast(SourceMessage):
@@ -41,6 +43,8 @@ class _Broadcast(SourceMessage):
     speaker: str | None = Field(default=None, validation_alias=AliasChoices("speaker_name", "speaker"))
     start: float | None = Field(default=None, validation_alias=AliasChoices("start_time", "startTime", "start"))
     end: float | None = Field(default=None, validation_alias=AliasChoices("end_time", "endTime", "end"))
+
+    _drop_nulls = model_validator(mode="before")(drop_null_fields)
 
     @field_validator("chunk_id", "speaker")
     @classmethod
@@ -158,6 +162,21 @@ def sentence_to_chunk(sentence: Mapping[str, Any], numbering: SpeakerNumbering |
         is_final=True,
         source="fireflies",
     )
+
+
+def meeting_start_ms(date: Any) -> int | None:
+    """Return a meeting's start (ms since the Unix epoch) from a transcript's `date`; None if that is no instant.
+
+    Args:
+        date: milliseconds since the Unix epoch, or a date in ISO 8601. Without a time zone it is in UTC.
+    """
+    try:
+        instant = _SOURCE_TIME.validate_python(date)
+    except ValueError:
+        return None
+    # An ISO 8601 date is converted to seconds.
+    instant_ms = instant * 1000 if isinstance(date, str) and not is_epoch_ms(instant) else instant
+    return round(instant_ms) if 0 < instant_ms <= MAX_INSTANT_MS else None
 
 
 def _unwrap(message: Mapping[str, Any]) -> Mapping[str, Any] | None:

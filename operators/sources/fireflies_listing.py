@@ -9,8 +9,9 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from operators.errors import InvalidInputError
-from operators.fields import MAX_INSTANT_MS, Name, to_invalid_input_error
+from operators.fields import Name, to_invalid_input_error
 from operators.json_values import JsonObject
+from operators.sources.fireflies import meeting_start_ms
 
 _JSON_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(JsonObject)
 _ID: TypeAdapter[str] = TypeAdapter(Name)
@@ -29,7 +30,7 @@ class ListedTranscript:
 
     id: str
     title: str
-    began_at_ms: float | None
+    began_at_ms: int | None
     content: dict[str, Any]
 
 
@@ -65,8 +66,7 @@ def _parse_item(item: Any) -> ListedTranscript:
     except ValidationError as error:
         raise InvalidInputError("fields", to_invalid_input_error(error).fix) from None
     title, date = content.get("title"), content.get("date")
-    is_date = isinstance(date, int | float) and not isinstance(date, bool) and 0 <= date <= MAX_INSTANT_MS
-    return ListedTranscript(external_id, title if isinstance(title, str) else "", date if is_date else None, content)
+    return ListedTranscript(external_id, title if isinstance(title, str) else "", meeting_start_ms(date), content)
 
 
 def _describe_id(item: Any) -> str:

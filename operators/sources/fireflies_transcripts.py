@@ -11,10 +11,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from operators.characters import is_blank
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
-from operators.fields import MAX_INSTANT_MS, MAX_TITLE_CHARS
+from operators.fields import MAX_TITLE_CHARS
 from operators.json_values import JsonObject
 from operators.sources.adapter import SourceMessage, parse_message
-from operators.sources.fireflies import require_object, sentence_to_chunk
+from operators.sources.fireflies import meeting_start_ms, require_object, sentence_to_chunk
 from operators.speaker_numbering import SpeakerNumbering
 
 MAX_METADATA_TEXT_CHARS = 100_000
@@ -42,7 +42,7 @@ class _Transcript(SourceMessage):
 
     id: str = Field(min_length=1)
     title: str | None = None
-    date: float | None = Field(default=None, ge=0, le=MAX_INSTANT_MS)
+    date: Any = None
     is_live: bool | None = None
     sentences: list[Any] | None = None
 
@@ -94,7 +94,7 @@ def parse_transcript(content: Mapping[str, Any]) -> FirefliesTranscript:
     return FirefliesTranscript(
         id=transcript.id,
         title=_clean_text(transcript.title or "")[:MAX_TITLE_CHARS],
-        began_at_ms=None if transcript.date is None else round(transcript.date),
+        began_at_ms=meeting_start_ms(transcript.date),
         is_live=bool(transcript.is_live),
         chunks=tuple(sorted(chunks.values(), key=lambda chunk: (chunk.start, chunk.end))),
         invalid_count=invalid_count,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from operators.fields import MAX_INSTANT_MS
+from operators.fields import drop_null_fields
+from operators.sources.fireflies import meeting_start_ms
 from operators.speaker_numbering import SpeakerNumbering
 from operators.transcripts.estimated_times import parse_clock_time
 from operators.transcripts.json_document import EntryList
@@ -36,6 +37,8 @@ class _Sentence(BaseModel):
     speaker_name: str | None = Field(default=None, validation_alias=AliasChoices("speaker_name", "speaker"))
     speaker_id: str | None = None
 
+    _drop_nulls = model_validator(mode="before")(drop_null_fields)
+
 
 def is_fireflies(entry: dict[str, Any]) -> bool:
     """Return whether an entry of a JSON document is a sentence of Fireflies."""
@@ -61,12 +64,5 @@ def parse_fireflies(document: EntryList) -> ParsedTranscript:
             )
         )
     return build_transcript(
-        TranscriptFormat.FIREFLIES, segments, issues, began_at_ms=_meeting_start_ms(document.owner.get("date"))
+        TranscriptFormat.FIREFLIES, segments, issues, began_at_ms=meeting_start_ms(document.owner.get("date"))
     )
-
-
-def _meeting_start_ms(date: Any) -> int | None:
-    """Return the meeting's start (ms) from the transcript's `date`; None if that is no instant."""
-    if isinstance(date, bool) or not isinstance(date, int | float):
-        return None
-    return int(date) if 0 < date <= MAX_INSTANT_MS else None

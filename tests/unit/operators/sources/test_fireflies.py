@@ -36,6 +36,8 @@ def without(name: str, **changes: Any) -> dict[str, Any]:
         {"type": "transcript", "data": CONTENT},
         {"id": 7, "content": "We ship.", "speaker": "Ann", "startTime": "1.5", "endTime": "2.5"},
         CONTENT | {"chunk_id": 7, "speaker_name": " Ann ", "unknown": {"a": 1}},
+        dict.fromkeys(CONTENT)
+        | {"id": 7, "content": "We ship.", "speaker": "Ann", "startTime": None, "start": 1.5, "end": 2.5},
     ],
 )
 def test_every_shape_gives_the_same_chunk(message: dict[str, Any]):
@@ -92,6 +94,7 @@ def test_an_end_before_the_start_is_the_start():
     ("message", "field"),
     [
         (without("text"), "text"),
+        (CONTENT | {"text": None}, "text"),
         (CONTENT | {"start_time": "soon"}, "start_time"),
         (CONTENT | {"start_time": -1}, "start"),
         (CONTENT | {"text": "a\x00b"}, "text"),

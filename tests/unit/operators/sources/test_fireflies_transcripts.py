@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from operators.errors import InvalidInputError
 from operators.sources.fireflies import UNKNOWN_SPEAKER, sentence_to_chunk
+from operators.sources.fireflies_listing import parse_transcript_list
 from operators.sources.fireflies_transcripts import parse_transcript
 from operators.transcripts import parse_transcript as parse_file
 
@@ -76,11 +77,31 @@ def test_speakers_without_a_name_are_labelled_as_in_a_file() -> None:
     assert {sentence_to_chunk(sentence).speaker for sentence in sentences[:4]} == {UNKNOWN_SPEAKER}
 
 
-@pytest.mark.parametrize("content", [{}, {"id": ""}, {"id": "a", "date": -1}, {"id": "a", "sentences": "x"}])
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        (1_777_885_200_000.0, 1_777_885_200_000),
+        ("1777885200000", 1_777_885_200_000),
+        ("2026-05-04T09:00:00.000Z", 1_777_885_200_000),
+        ("2026-05-04T11:00:00+02:00", 1_777_885_200_000),
+        ("2026-05-04T09:00:00", 1_777_885_200_000),
+        *((wrong, None) for wrong in ("yesterday", "", -1, 0, True, [], {}, None, 10**15, float("nan"))),
+    ],
+)
+def test_a_date_in_any_form_is_the_start_and_a_wrong_one_fails_alone(date: Any, expected: int | None) -> None:
+    content = {"id": "a", "title": "Planning", "date": date, "sentences": [SENTENCE]}
+    transcript = parse_transcript(content)
+    assert (transcript.began_at_ms, len(transcript.chunks)) == (expected, 1)
+    if date == date:
+        assert [listed.began_at_ms for listed in parse_transcript_list([content])[0]] == [expected]
+        assert parse_file(json.dumps(content).encode(), "a.json").began_at_ms == expected
+
+
+@pytest.mark.parametrize("content", [{}, {"id": ""}, {"id": "a", "sentences": "x"}])
 def test_a_wrong_transcript_names_the_field(content: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError) as caught:
         parse_transcript(content)
-    assert caught.value.field in ("id", "date", "sentences")
+    assert caught.value.field in ("id", "sentences")
 
 
 @given(st.dictionaries(st.sampled_from(["title", "date", "sentences", "summary", "meeting_attendees"]), JSON))

@@ -84,6 +84,9 @@ def test_a_transcript_of_fireflies(document: object) -> None:
 def test_a_download_of_fireflies_has_clock_times() -> None:
     row = {"sentence": "Hi.", "startTime": "01:07", "endTime": "1:00:08.5", "speaker_name": "Ann"}
     assert speech(parse([row])) == [("Ann", "Hi.", 67, 3608.5)]
+    nulls = {"text": None, "start_time": None, "end_time": None, "speaker_name": None, "speaker": "Ann"}
+    del row["speaker_name"]
+    assert speech(parse([row | nulls])) == [("Ann", "Hi.", 67, 3608.5)]
 
 
 # --- Recall.ai ---
