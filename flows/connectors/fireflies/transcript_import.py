@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Literal
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
@@ -117,8 +118,8 @@ class TranscriptImport:
         transcript = await asyncio.to_thread(parse_transcript, await api.read_transcript(job.external_id))
         if transcript.is_live:
             raise ConflictError("live", "the meeting still runs: connect to it, or import it after its end")
-        record, has_gaps = await self._open_meeting(job, transcript)
-        detail = FURTHER_MEETING if has_gaps else None
+        record, live_ids = await self._open_meeting(job, transcript)
+        detail = FURTHER_MEETING if live_ids else None
         if record.clock is Clock.LIVE:
             detail = ALREADY_LIVE
             await self._store_progress(job, transcript, record, job.appended_count)
@@ -127,23 +128,25 @@ class TranscriptImport:
         else:
             await self._store_progress(job, transcript, record, len(transcript.chunks))
         async with self._database.begin() as conn:
-            await source_metadata.save_metadata(
-                conn, job.team_id, record.id, job.source, job.external_id, transcript.metadata
-            )
+            for meeting_id in (record.id, *live_ids):
+                await source_metadata.save_metadata(
+                    conn, job.team_id, meeting_id, job.source, job.external_id, transcript.metadata
+                )
         await self._finish(job, "done", detail)
 
-    async def _open_meeting(self, job: SourceImport, transcript: FirefliesTranscript) -> tuple[MeetingRecord, bool]:
-        """Return the import's meeting, and whether an earlier one was received live with gaps."""
-        has_gaps = False
+    async def _open_meeting(
+        self, job: SourceImport, transcript: FirefliesTranscript
+    ) -> tuple[MeetingRecord, list[UUID]]:
+        """Return the import's meeting, and those that were received live with gaps."""
+        live_ids: list[UUID] = []
 
         async def is_usable(record: MeetingRecord) -> bool:
-            nonlocal has_gaps
             if record.clock is not Clock.LIVE or record.last_accepted <= 1:
                 return _is_usable(record, transcript)
             async with self._database.connect() as conn:
                 sessions = await connector_sessions.read_latest_sessions(conn, job.team_id, [record.id])
             if record.id in sessions and sessions[record.id].gaps:
-                has_gaps = True
+                live_ids.append(record.id)
                 return False
             return True
 
@@ -160,7 +163,7 @@ class TranscriptImport:
             config=job.config,
             at_ms=transcript.began_at_ms if transcript.began_at_ms is not None else time.time_ns() // 1_000_000,
         )
-        return record, has_gaps
+        return record, live_ids
 
     async def _append(self, job: SourceImport, transcript: FirefliesTranscript, record: MeetingRecord) -> None:
         """Append the sentences and the meeting's end."""

@@ -215,6 +215,11 @@ async def test_a_live_meeting_that_ended_with_gaps_is_imported_as_a_further_meet
         assert (record.state, record.appended_count) == ("done", record.total_count), record.detail
         assert "with gaps: all of its transcript was imported as a further meeting" in (record.detail or "")
     assert first.meeting_id == second.meeting_id != row.meeting_id
+    assert first.meeting_id is not None
+    for meeting_id in (first.meeting_id, row.meeting_id):
+        async with harness.database.connect() as conn:
+            facts = await source_metadata.read_metadata(conn, "default", meeting_id)
+        assert facts.content["summary"]
     meetings = query_rows(engine, "select external_id, clock from meetings order by external_id")
     assert meetings == [("fireflies:demo", "live"), ("fireflies:demo:2", "recorded")]
 

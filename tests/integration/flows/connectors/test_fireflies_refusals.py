@@ -154,6 +154,25 @@ async def test_a_refusal_says_what_it_is(
     assert isinstance(caught.value, MisconfiguredError) == (expected is MisconfiguredError)
 
 
+@pytest.mark.parametrize(
+    ("problem", "field"),
+    [
+        (error("invalid_arguments", 400, fields=[{"name": "duration", "message": "too long"}]), "duration_min"),
+        (error("invalid_arguments", 400, fields=[{"name": "language", "message": "unknown"}]), "language"),
+        (error("invalid_language_code", 400), "language"),
+        (error("unsupported_platform", 400), "meeting_link"),
+        (error("invalid_arguments", 400, fields=["x"]), "meeting_link"),
+    ],
+)
+async def test_a_refused_invitation_names_the_field_of_the_request(
+    open_api: Callable[..., FirefliesApi], problem: Any, field: str
+) -> None:
+    api = open_api(always(200, {"data": None, "errors": [problem]}))
+    with pytest.raises(InvalidInputError) as caught:
+        await api.invite_notetaker("https://example.com/a", duration_min=500, language="xx")
+    assert caught.value.field == field
+
+
 async def test_a_limit_beside_other_errors_blocks_further_requests(open_api: Callable[..., FirefliesApi]) -> None:
     errors = [error("paid_required", 403, "transcript", "summary"), error("too_many_requests", 429, "transcript", "x")]
     api = open_api(always(200, {"data": {"transcript": TRANSCRIPT}, "errors": errors}))
