@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.fireflies_sim import service_errors
-from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, Caption, cut_into_sentences
+from cluster.fireflies_sim.meeting import ORGANIZER_EMAIL, SimulatedCaption, SimulatedMeeting, cut_into_sentences
 from cluster.fireflies_sim.meeting_analytics import analyze, mark_content, speaker_names, summarize
 from cluster.fireflies_sim.request_limits import PlanName
 
@@ -125,7 +125,7 @@ def _refuse(name: str, plans: Sequence[PlanName]) -> Callable[[object], None]:
     return refuse
 
 
-def _sentences(captions: Sequence[Caption]) -> list[dict[str, Any]]:
+def _sentences(captions: Sequence[SimulatedCaption]) -> list[dict[str, Any]]:
     ids = {name: number for number, name in enumerate(speaker_names(captions))}
     return [
         {

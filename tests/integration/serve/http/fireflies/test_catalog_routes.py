@@ -60,8 +60,8 @@ async def test_the_notetaker_is_invited(stage: ApiHarness) -> None:
         body = {"meeting_link": "https://meet.google.com/abc-defg-hij", "title": "Retro"}
         assert (await stage.http.post(f"{API}/invite-bot", json=body)).json()["success"]
         assert "Retro" in {meeting.title for meeting in simulator.meetings.values()}
-        elsewhere = await stage.http.post(f"{API}/invite-bot", json={"meeting_link": "https://example.com/a"})
-        assert (elsewhere.status_code, elsewhere.json()["errors"][0]["field"]) == (422, "meeting_link")
+        other = await stage.http.post(f"{API}/invite-bot", json={"meeting_link": "https://example.com/a"})
+        assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "meeting_link")
 
 
 async def test_a_spent_budget_is_told_before_fireflies_is_asked(stage: ApiHarness) -> None:
