@@ -4,9 +4,9 @@ Both formats are written and read here side by side, so that Parley's own files 
 
 - The speaker is a voice in VTT, `<v Name>text</v>`, and a prefix in SRT, `Name: text`.
 - A translation is the second line of its cue: `<lang pt>…</lang>` in VTT, `<i>…</i>` in SRT. All cues of a file have
-  one, or none has. So a file in which every cue is made like that is read without its translations. In any other file
-  these tags are only tags.
-- Text and names are one line with single spaces. So neither a blank line nor a line break ends a cue.
+  one, or none has. So a file in which every cue is made like that is read without its translations, and this is reported.
+  Anywhere else these tags are only tags.
+- Text and names are one line with single spaces, so that neither a blank line nor a line break ends a cue.
 - Times are whole milliseconds. Players drop a cue without length, so each lasts a millisecond at least.
 
 Files by others are read as far as they can be, and each line that is left out is reported. `operators.transcripts` reads

@@ -6,24 +6,28 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from operators.subtitles.markup import CueLine
 
 DetectLanguage = Callable[[str], str | None]
 """Returns the language tag of a text; None if the language is not clear."""
 
-_VTT_TRANSLATED = re.compile(r"(.+)\n<lang [^>]*>.*</lang>(?:</v>)?")
-_SRT_TRANSLATED = re.compile(r"(.+)\n<i>.*</i>")
+_VTT_TRANSLATED = re.compile(r"(<v [^<>]+>.+)\n<lang [^>]*>.*</lang></v>")
+_SRT_TRANSLATED = re.compile(r"(.+?: .+)\n<i>.*</i>")
 _MIN_CUES, _MIN_BILINGUAL_SHARE = 2, 0.66
 """Minimum number of cues of a bilingual file, and the minimum share of cues in both languages."""
 
 
 def drop_parley_translations(payloads: Sequence[str], *, vtt: bool) -> Sequence[str]:
-    """Return the cues without Parley's translations, if all cues have one; otherwise the cues unchanged."""
+    """Return the cues without Parley's translations, if all cues have one; otherwise the cues unchanged.
+
+    A cue with a translation names its speaker as well. Without a name, the second line is speech: `We watched`, `<i>Titanic</i>`.
+    """
     pattern = _VTT_TRANSLATED if vtt else _SRT_TRANSLATED
     matches = [pattern.fullmatch(payload) for payload in payloads]
     sources = [match[1] for match in matches if match is not None]
-    return sources if len(sources) == len(payloads) else payloads
+    return sources if sources and len(sources) == len(payloads) else payloads
 
 
 def find_source_lines(
@@ -31,8 +35,8 @@ def find_source_lines(
 ) -> tuple[list[slice], str] | None:
     """Find the lines in the spoken language, in a file that repeats each cue in a second language.
 
-    A file is bilingual if most cues change the script once. It is also bilingual if most cues have two lines: all first
-    lines in one language, all second lines in another. The first language is the source, unless the second one is
+    A file is bilingual if most cues change the script once. It is also bilingual if most cues have two lines or more, and their
+    first lines are in one language and their other lines in another. The first language is the source, unless the second one is
     known to be spoken.
 
     Args:
@@ -48,12 +52,10 @@ def find_source_lines(
     pairs = Counter((cue[0], cue[-1]) for cue, cut in zip(scripts, cuts, strict=True) if cut)
     of_scripts = len(cues) >= _MIN_CUES and bool(pairs) and max(pairs.values()) >= _MIN_BILINGUAL_SHARE * len(cues)
     if not of_scripts:
-        cuts = [1 if len(cue) == 2 else 0 for cue in cues]
-        if len(cues) < _MIN_CUES or sum(cuts) < _MIN_BILINGUAL_SHARE * len(cues):
+        if len(cues) < _MIN_CUES or sum(len(cue) > 1 for cue in cues) < _MIN_BILINGUAL_SHARE * len(cues):
             return None
-    above = [cue[:cut] for cue, cut in zip(cues, cuts, strict=True) if cut]
-    below = [cue[cut:] for cue, cut in zip(cues, cuts, strict=True) if cut]
-    first, second = (language_of(" ".join(line.text for cue in part for line in cue)) for part in (above, below))
+        cuts = _language_changes(cues, language_of)
+    first, second = _languages_of_parts(cues, cuts, language_of)
     if of_scripts:
         (upper, lower), _ = pairs.most_common(1)[0]
         first, second = first or upper, second or lower
@@ -62,6 +64,53 @@ def find_source_lines(
     if second == spoken_language:
         return [slice(cut, None) for cut in cuts], first
     return [slice(cut or None) for cut in cuts], second
+
+
+def _languages_of_parts(
+    cues: Sequence[Sequence[CueLine]], cuts: Sequence[int], language_of: DetectLanguage
+) -> tuple[str | None, str | None]:
+    """Return the language of all lines before the cuts, and that of all lines after them."""
+    above = [cue[:cut] for cue, cut in zip(cues, cuts, strict=True) if cut]
+    below = [cue[cut:] for cue, cut in zip(cues, cuts, strict=True) if cut]
+    return language_of(_join(above)), language_of(_join(below))
+
+
+def _join(parts: Sequence[Sequence[CueLine]]) -> str:
+    return " ".join(line.text for part in parts for line in part)
+
+
+def _language_changes(cues: Sequence[Sequence[CueLine]], language_of: DetectLanguage) -> list[int]:
+    """Return the number of lines of each cue before its language changes; 0 for a cue of one line.
+
+    A text and its translation have a similar length, so most cues are cut near their middle. The languages of the cues so cut
+    decide on the cuts of the others.
+    """
+    choices = [sorted(range(1, len(cue)), key=partial(_imbalance, cue)) or [0] for cue in cues]
+    cuts = [choice[0] for choice in choices]
+    if all(len(choice) == 1 for choice in choices):
+        return cuts
+    detected = [
+        [(language_of(_join([cue[:cut]])), language_of(_join([cue[cut:]]))) if cut else (None, None) for cut in choice]
+        for cue, choice in zip(cues, choices, strict=True)
+    ]
+    votes = Counter(pair for pairs in detected for pair in set(pairs) if None not in pair and pair[0] != pair[1])
+    pair = votes.most_common(1)[0][0] if votes else _languages_of_parts(cues, cuts, language_of)
+    return [
+        max(zip(choice, pairs, strict=True), key=lambda option: _agreement(option[1], pair))[0]
+        for choice, pairs in zip(choices, detected, strict=True)
+    ]
+
+
+def _imbalance(cue: Sequence[CueLine], cut: int) -> int:
+    """Return by how many characters the parts of a cue differ."""
+    return abs(len(_join([cue[:cut]])) - len(_join([cue[cut:]])))
+
+
+def _agreement(languages: tuple[str | None, str | None], expected: tuple[str | None, str | None]) -> int:
+    """Return how many parts are in the expected language, less those in another."""
+    return sum(
+        (found == wanted) - (found != wanted) for found, wanted in zip(languages, expected, strict=True) if found
+    )
 
 
 def _main_script(text: str) -> str:

@@ -72,7 +72,11 @@ def _source_lines(
     cue_blocks: CueBlocks, language_of: DetectLanguage, spoken_language: str | None, issues: list[LineIssue]
 ) -> list[list[CueLine]]:
     """Return the lines of each cue, without translations. Appends to `issues` if lines were left out."""
-    payloads = drop_parley_translations([block.payload for block in cue_blocks.blocks], vtt=cue_blocks.is_vtt)
+    written = [block.payload for block in cue_blocks.blocks]
+    payloads = drop_parley_translations(written, vtt=cue_blocks.is_vtt)
+    if payloads is not written:
+        message = f"each cue also has a translation: {len(payloads)} lines are left out"
+        issues.append(LineIssue(cue_blocks.blocks[0].line, message))
     lines = [
         _with_speaker(block, visible_lines(payload, vtt=cue_blocks.is_vtt, lacks_header=cue_blocks.lacks_header))
         for block, payload in zip(cue_blocks.blocks, payloads, strict=True)

@@ -218,6 +218,29 @@ def test_translation_tags_are_plain_tags_unless_every_cue_has_one() -> None:
     assert read_texts(italics) == ["He said a thing.", "All of it is in italics."]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (make_srt("We watched\n<i>Titanic</i>"), "We watched Titanic"),
+        (make_srt("At 10:30 we watched\n<i>Titanic</i>"), "At 10:30 we watched Titanic"),
+        (make_vtt("He said\n<lang fr>bonjour</lang>"), "He said bonjour"),
+        (make_vtt("<v Ann>He said\n<lang fr>bonjour</lang>"), "He said bonjour"),
+    ],
+)
+def test_the_second_line_of_another_program_is_speech(text: str, expected: str) -> None:
+    assert read_texts(text) == [expected]
+    assert read_issues(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [make_srt("Ann: One.\n<i>Um.</i>"), make_vtt("<v Ann>One.\n<lang pt>Um.</lang></v>").replace("\n\n", "\n", 1)],
+)
+def test_parleys_own_translations_are_left_out_and_reported(text: str) -> None:
+    assert read_speakers_and_texts(text) == [("Ann", "One.")]
+    assert read_issues(text) == [(2, "each cue also has a translation: 1 lines are left out", True)]
+
+
 def test_lines_of_a_script_without_spaces_are_joined_without_one() -> None:
     assert read_speakers_and_texts(make_srt("今日は\n天気です。")) == [(UNKNOWN_SPEAKER, "今日は天気です。")]
 
@@ -250,6 +273,43 @@ def test_bilingual_file_keeps_one_language(spoken: str | None, expected: list[st
         (remark,) = read.issues
         assert remark.lost_speech
         assert "2 lines are left out" in remark.message
+
+
+WRAPPED = [
+    "We start with\nthe budget today.\nComeçamos com\no orçamento hoje.",
+    "Then we go on to\nthe plans.\nDepois passamos aos planos da nossa atuação.",
+    "We all go home at the end of it.\nDepois voltamos para\ncasa no fim da função.",
+]
+
+
+@pytest.mark.parametrize(
+    ("spoken", "expected"),
+    [
+        (None, ["We start with the budget today.", "Then we go on to the plans.", "We all go home at the end of it."]),
+        (
+            "pt",
+            [
+                "Começamos com o orçamento hoje.",
+                "Depois passamos aos planos da nossa atuação.",
+                "Depois voltamos para casa no fim da função.",
+            ],
+        ),
+    ],
+)
+def test_languages_of_wrapped_lines_are_told_apart(spoken: str | None, expected: list[str]) -> None:
+    read = parse_subtitles(make_srt(*WRAPPED), detect_language, spoken)
+    assert [cue.text for cue in read.cues] == expected
+    (issue,) = read.issues
+    assert issue.lost_speech
+    assert "lines are left out" in issue.message
+
+
+@pytest.mark.parametrize("lines", [3, 4])
+def test_wrapped_lines_of_one_language_are_kept(lines: int) -> None:
+    cue = "\n".join(["We start with", "the budget today", "and we look", "at all costs."][:lines])
+    text = make_srt(cue, cue, cue)
+    assert read_texts(text) == [" ".join(cue.split())] * 3
+    assert parse_subtitles(text, detect_language).issues == ()
 
 
 def test_two_scripts_are_two_languages() -> None:
