@@ -22,6 +22,7 @@ other transcript files. It attributes their speech to speakers by the same rules
 | `markup.py` | reads tags, voices and escapes |
 | `rolling_captions.py` | gives words once that rolling captions show again |
 | `speaker_names.py` | tells a speaker's name from other words before a colon |
+| `inline_names.py` | finds names within a line |
 | `speaker_attribution.py` | decides who speaks |
 """
 

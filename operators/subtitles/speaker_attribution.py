@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.speaker_numbering import UNKNOWN_SPEAKER
-from operators.subtitles.cue import Attribution
+from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution
+from operators.subtitles.inline_names import add_inline_names, may_have_turns, split_leading_sounds, split_turns
 from operators.subtitles.markup import CueLine
 from operators.subtitles.speaker_names import (
     LEAD_IN_WORDS,
@@ -23,11 +23,13 @@ from operators.subtitles.speaker_names import (
     is_like_name,
     is_short_enough,
     is_sound,
+    numbered_family,
     parse_prefix,
 )
 
 _PARLEY_SRT_LINE = re.compile(r"(.{1,200}?)(?:\s[(\[]\d{1,2}:\d{2}(?::\d{2})?[)\]])?: (.+)")
 """The format of Parley's SRT cues, with any name."""
+_CHANGE_MARK = re.compile(r">>|[-–—‐]\s+\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def attribute_speakers(cues: Sequence[Sequence[CueLine]]) -> tuple[list[list[Spe
     """
     if any(line.voice for cue in cues for line in cue):
         return _attribute_by_voice_tags(cues)
-    texts = [[line.text for line in cue] for cue in cues]
+    texts = [[part for line in cue for part in split_leading_sounds(line.text)] for cue in cues]
     if (turns := _attribute_parley_srt(texts)) is not None:
         return turns
     for bracketed in (False, True):
@@ -93,13 +95,20 @@ def _attribute_parley_srt(cues: Sequence[Sequence[str]]) -> tuple[list[list[Spea
     """Return the turns of a file in which every cue is one line with a prefix; None for any other file."""
     matches = [[match for line in cue if (match := _PARLEY_SRT_LINE.fullmatch(line))] for cue in cues]
     names = {match[1].strip() for cue_matches in matches for match in cue_matches}
-    if not _are_parley_srt(cues) or all(name.startswith(">>") for name in names):
+    if not _are_parley_srt(cues) or any(map(_CHANGE_MARK.match, names)):
         return None
     sure = all(is_like_name(name) and name.casefold() not in LEAD_IN_WORDS for name in names)
-    attribution = Attribution.NAMED if sure else Attribution.GUESSED
-    return [
-        [SpeakerTurn(match[1].strip(), [match[2]]) for match in cue_matches] for cue_matches in matches
-    ], attribution
+    names = add_inline_names([match[2] for cue_matches in matches for match in cue_matches], names, bracketed=False)
+    turns: list[list[SpeakerTurn]] = []
+    for cue_matches in matches:
+        utterances: list[tuple[str, str]] = []
+        for match in cue_matches:
+            own, *others = split_turns(match[2], names, bracketed=False)
+            utterances.append((match[1].strip(), own))
+            utterances += [(prefix.name, prefix.rest) for part in others if (prefix := parse_prefix(part)) is not None]
+            sure = sure and not others and not may_have_turns(match[2])
+        turns.append(_merge_turns(utterances))
+    return turns, Attribution.NAMED if sure else Attribution.GUESSED
 
 
 def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozenset[str]:
@@ -129,7 +138,7 @@ def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozen
     if not mostly and not (len(likely_names) > 1 if bracketed else len(counts) > 1 and likely_names):
         return frozenset()
     names = repeated_names if mostly else likely_names
-    family = {_numbered_family(name) for name in names}
+    family = {numbered_family(name) for name in names}
     capitals = bool(names) and all(name.isupper() for name in names)
     once = {
         name
@@ -137,7 +146,7 @@ def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozen
         if name.casefold() not in LEAD_IN_WORDS
         and (
             (mostly and (always or name.isupper() or not capitals))
-            or _numbered_family(name) in family
+            or numbered_family(name) in family
             or (capitals and name.isupper())
         )
     }
@@ -160,24 +169,21 @@ def _parse_likely_prefix(line: str, *, bracketed: bool) -> SpeakerPrefix | None:
     return prefix
 
 
-def _numbered_family(name: str) -> str:
-    """Return a key that names with different numbers share. A name without a number has a key of its own."""
-    return re.sub(r"\d+", "#", name) if re.search(r"\d", name) else f"={name}"
-
-
 def _attribute_by_prefixes(
     cues: Sequence[Sequence[str]], names: frozenset[str], *, bracketed: bool
 ) -> tuple[list[list[SpeakerTurn]], Attribution]:
     turns: list[list[SpeakerTurn]] = []
     last, before = UNKNOWN_SPEAKER, ""
     begins_named: bool | None = None
-    # Two turns in one line: `ANN: Ready? BOB: Yes.`
-    within = re.compile(rf"(?<=[.!?…。！？])\s+(?=(?:{'|'.join(map(re.escape, sorted(names)))})[:：]\s)")
+    names = add_inline_names([line for cue in cues for line in cue], names, bracketed=bracketed)
     attribution = Attribution.GUESSED if bracketed else Attribution.NAMED
     for cue in cues:
         utterances: list[tuple[str, str]] = []
         named = False
-        for text in (part for line in cue for part in within.split(line)):
+        parts = [part for line in cue for part in split_turns(line, names, bracketed=bracketed)]
+        if len(parts) > len(cue) or any(map(may_have_turns, cue)):
+            attribution = Attribution.GUESSED
+        for text in parts:
             prefix = parse_prefix(text)
             if prefix is not None and prefix.bracketed == bracketed and prefix.name in names:
                 named = True

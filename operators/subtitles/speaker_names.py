@@ -26,7 +26,7 @@ _SENTENCE_END = re.compile(r"[.!?…。！？؟।](?:[\W_]*)$")
 MAX_NAME_WORDS, MAX_UNSPACED_NAME_CHARS = 5, 12
 """Maximum number of words of a name, and maximum length of a name in a script without capitals and spaces."""
 _MAX_CASELESS_NAME_WORDS = 3
-_PUNCTUATION = re.compile(r"[!?…;\"“”„«»。、，！？؛،]|\.\.|(?<!\w)['’]|\d:\d")
+_PUNCTUATION = re.compile(r"[!?…;♪\[\]\"“”„«»。、，！？؛،]|\.\.|(?<!\w)['’]|\d:\d")
 _ABBREVIATED = re.compile(r"(?:[^\W\d_]{1,4}\.)+|[^\W\d_]+\.?")
 _NUMBERED = re.compile(rf"{any_of(_WORDS['numbered_speakers'])}[ _-]?\w{{1,3}}", re.IGNORECASE)
 _PARTICLES = frozenset(_WORDS["name_particles"])
@@ -110,6 +110,11 @@ def is_like_name(words: str, *, bracketed: bool = False) -> bool:
 def is_short_enough(words: str) -> bool:
     """Return whether words may be a lowercase name."""
     return len(words.split()) < MAX_NAME_WORDS - 1 and not _PUNCTUATION.search(words)
+
+
+def numbered_family(name: str) -> str:
+    """Return a key that names with different numbers share. A name without a number has a key of its own."""
+    return re.sub(r"\d+", "#", name) if re.search(r"\d", name) else f"={name}"
 
 
 def _is_capitalized(word: str) -> bool:

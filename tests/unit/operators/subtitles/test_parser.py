@@ -468,6 +468,27 @@ def test_words_that_a_speaker_repeats_are_kept(cues: list[str]) -> None:
         (["-ANN: Ready?\n-BOB: Yes.", "It is late."], [("ANN", "Ready?"), ("BOB", "Yes."), ("BOB", "It is late.")], GUESSED),
         (["ANN: Ready? BOB: Yes.", "Go.", "BOB: So."], [("ANN", "Ready?"), ("BOB", "Yes."), ("BOB", "Go."), ("BOB", "So.")],
          GUESSED),
+        (["ANN: You got it? BOB: Yeah.", "BOB: Where to?", "ANN: Go left. BOB: No."],
+         [("ANN", "You got it?"), ("BOB", "Yeah."), ("BOB", "Where to?"), ("ANN", "Go left."), ("BOB", "No.")], GUESSED),
+        (["Ann: Ready? Bob Ray: Yes.", "Bob Ray: Go."], [("Ann", "Ready?"), ("Bob Ray", "Yes."), ("Bob Ray", "Go.")], GUESSED),
+        # Neither name begins a line.
+        (["Ann: Ready? Bob: Yes.", "Ann: Go. Bob: No."], [("Ann", "Ready?"), ("Bob", "Yes."), ("Ann", "Go."), ("Bob", "No.")],
+         GUESSED),
+        (["ANN: yeah so BOB: where to", "BOB: left"], [("ANN", "yeah so"), ("BOB", "where to"), ("BOB", "left")], GUESSED),
+        (["- ANN: Ready? - BOB: Yes.", "ANN: Go."], [("ANN", "Ready?"), ("BOB", "Yes."), ("ANN", "Go.")], GUESSED),
+        (["[ANN] Ready? [BOB] Yes.", "[BOB] Go."], [("ANN", "Ready?"), ("BOB", "Yes."), ("BOB", "Go.")], GUESSED),
+        (["田中：はい。佐藤：いいえ。", "佐藤：そう。"], [("田中", "はい。"), ("佐藤", "いいえ。"), ("佐藤", "そう。")], GUESSED),
+        # It may be a name. It may also be a part of the speech.
+        (["Ann: So. Paris: it is fine.", "Bob: Yes."], [("Ann", "So. Paris: it is fine."), ("Bob", "Yes.")], GUESSED),
+        (["Ann: So. Note: it is fine.", "Bob: Yes."], [("Ann", "So. Note: it is fine."), ("Bob", "Yes.")], NAMED),
+        # A sound before a name.
+        (["Bob: Hi.", "[Music] Ann: Thanks.", "Bob: Bye."],
+         [("Bob", "Hi."), (UNKNOWN_SPEAKER, "[Music]"), ("Ann", "Thanks."), ("Bob", "Bye.")], NAMED),
+        (["Bob: Hi.", "(door slams) Ann: Thanks.", "♪ la la ♪ Bob: Bye."],
+         [("Bob", "Hi."), (UNKNOWN_SPEAKER, "(door slams)"), ("Ann", "Thanks."), (UNKNOWN_SPEAKER, "♪ la la ♪"), ("Bob", "Bye.")],
+         NAMED),
+        (["[BOB] Hi.", "[Music] [ANN] Thanks.", "[BOB] Bye."],
+         [("BOB", "Hi."), (UNKNOWN_SPEAKER, "[Music]"), ("ANN", "Thanks."), ("BOB", "Bye.")], GUESSED),
         # The arrows of live captioning.
         (["&gt;&gt; Ann: One.", "two.", "&gt;&gt; Bob: Three.", "&gt;&gt; Four.", "five."],
          [("Ann", "One."), ("Ann", "two."), ("Bob", "Three."), (UNKNOWN_SPEAKER, ">> Four."), (UNKNOWN_SPEAKER, "five.")], GUESSED),
