@@ -34,7 +34,7 @@ def parse_subtitles(
     cue_blocks = find_blocks(text.replace("\0", "\ufffd"))
     issues = list(cue_blocks.issues)
     lines = _source_lines(cue_blocks, language_of, spoken_language, issues)
-    if not has_named_cues(lines) and (unrolled_lines := unroll(cue_blocks.blocks, lines)) is not None:
+    if (unrolled_lines := unroll(cue_blocks.blocks, lines)) is not None:
         repeating = [
             block for block, now, was in zip(cue_blocks.blocks, unrolled_lines, lines, strict=True) if was and not now
         ]

@@ -70,6 +70,22 @@ def has_named_cues(cues: Sequence[Sequence[CueLine]]) -> bool:
     )
 
 
+def name_length(line: str, *, is_certain: bool) -> int:
+    """Return the length of the name before a line's words, with its marks; 0 if the line has no name.
+
+    Args:
+        line: the line.
+        is_certain: whether the line has Parley's format, so any words before its colon are a name.
+    """
+    if is_certain:
+        match = _PARLEY_SRT_LINE.fullmatch(line)
+        return 0 if match is None else match.start(2)
+    prefix = parse_prefix(line)
+    if prefix is None or prefix.name.casefold() in LEAD_IN_WORDS:
+        return 0
+    return len(line) - len(prefix.rest) if is_like_name(prefix.name, bracketed=prefix.bracketed) else 0
+
+
 def _attribute_by_voice_tags(cues: Sequence[Sequence[CueLine]]) -> tuple[list[list[SpeakerTurn]], Attribution]:
     turns: list[list[SpeakerTurn]] = []
     last, attribution = UNKNOWN_SPEAKER, Attribution.NAMED

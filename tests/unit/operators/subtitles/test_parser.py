@@ -24,7 +24,7 @@ def read_texts(text: str) -> list[str]:
 
 
 def read_issues(text: str) -> list[tuple[int, str, bool]]:
-    return [tuple(issue) for issue in parse_subtitles(text).issues]
+    return [(line, message, lost) for line, message, lost in parse_subtitles(text).issues]
 
 
 def read_times(text: str) -> list[tuple[float, float]]:
@@ -400,12 +400,45 @@ def test_rolling_captions_as_youtube_sends_them() -> None:
         ["No.", "No.", "No.", "No."],
         ["Yes.", "Yes. I know.", "Good.", "Fine."],
         ["♪ na na ♪", "♪ na na ♪", "Bye."],
-        # Every cue has a speaker, which rolling captions never have.
-        ["Ann: So", "Ann: So we", "Ann: So we agree."],
+        ["Ann: So", "Ann: So we", "Fine."],
+        ["Ann: So", "Bob: So we", "Ann: So we agree."],
+        ["Ann: Yes.", "Ann: Yes.", "Ann: Yes.", "Bob: Yes.", "Bob: Yes."],
     ],
 )
 def test_words_that_a_speaker_repeats_are_kept(cues: list[str]) -> None:
-    assert read_texts(make_srt(*cues)) == [cue.removeprefix("Ann: ") for cue in cues]
+    assert read_texts(make_srt(*cues)) == [cue.removeprefix("Ann: ").removeprefix("Bob: ") for cue in cues]
+
+
+def read_growing_cues(name: str, *, others: bool) -> Subtitles:
+    cues = [(1, 2, f"{name}we look"), (2, 3, f"{name}we look at costs"), (3, 4, f"{name}we look at costs and plans")]
+    more = [
+        (5 + 2 * k, 6 + 2 * k, f"{name}{word}.") for k, word in enumerate(("Fine", "Good", "Yes", "Bye", "See you"))
+    ]
+    return read_rolling_cues(*cues, *(more if others else []))
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "among others"])
+@pytest.mark.parametrize(
+    ("name", "speaker"),
+    [("<v Ann>", "Ann"), ("Ann: ", "Ann"), ("[ANN] ", "ANN"), ("田中：", "田中"), ("", UNKNOWN_SPEAKER)],
+)
+def test_growing_cues_yield_each_word_once(name: str, speaker: str, others: bool) -> None:
+    read = read_growing_cues(name, others=others)
+    assert [(cue.speaker, cue.text) for cue in read.cues][:3] == [
+        (speaker, "we look"),
+        (speaker, "at costs"),
+        (speaker, "and plans"),
+    ]
+    assert len(read.cues) == (8 if others else 3)
+    assert [issue.lost_speech for issue in read.issues] == [False]
+
+
+@pytest.mark.parametrize("name", ["", "<v Ann>", "Ann: "])
+def test_a_cue_repeated_for_a_moment_is_no_speech(name: str) -> None:
+    cues = [(1.0, 2.0, "Yes."), (2.0, 2.01, "Yes."), (2.01, 3.0, "No."), (3.0, 3.01, "No."), (3.01, 4.0, "No.")]
+    read = read_rolling_cues(*((start, end, name + text) for start, end, text in cues))
+    assert [(cue.text, cue.start) for cue in read.cues] == [("Yes.", 1.0), ("No.", 2.01), ("No.", 3.01)]
+    assert [issue.lost_speech for issue in read.issues] == [False]
 
 
 # --- speakers ---
