@@ -1,4 +1,4 @@
-"""Decoding of a file's bytes: UTF-8, or UTF-16 with a byte order mark."""
+"""Decoding of a file's bytes: UTF-8 or UTF-16. A file in UTF-16 without a byte order mark shows by its null bytes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ _ENCODINGS_BY_BOM = (
     (codecs.BOM_UTF32_BE, None),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
-    (b"", "utf-8"),
 )
+_UTF_16 = ("utf-16-le", "utf-16-be")
+_MIN_BREAK_SHARE = 20
+"""In UTF-16 at least one in this many line feed bytes is a line break. The others are halves of characters."""
 _FIX = "must be text in UTF-8, or in UTF-16 with a byte order mark: save the file as such"
 
 
@@ -27,7 +29,10 @@ def decode_text(content: bytes, name: str) -> str:
     Raises:
         InvalidInputError: the content is in another encoding. The error names the line.
     """
-    bom, encoding = next((mark, encoding) for mark, encoding in _ENCODINGS_BY_BOM if content.startswith(mark))
+    bom, encoding = next(
+        ((mark, encoding) for mark, encoding in _ENCODINGS_BY_BOM if content.startswith(mark)),
+        (b"", _encoding_without_mark(content)),
+    )
     if encoding is None:
         raise InvalidInputError(f"{name}: line 1", _FIX)
     try:
@@ -35,7 +40,24 @@ def decode_text(content: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = content[len(bom) : len(bom) + error.start].decode(encoding, errors="replace").count("\n") + 1
         raise InvalidInputError(f"{name}: line {line}", _FIX) from error
-    # English text in UTF-16 without a byte order mark is valid UTF-8, full of null characters.
+    # UTF-32 without a byte order mark is valid UTF-8 and UTF-16, full of null characters.
     if text.count("\0") * 4 > len(text):
         raise InvalidInputError(f"{name}: line 1", _FIX)
     return text
+
+
+def _encoding_without_mark(content: bytes) -> str:
+    """Return the encoding of a file without a byte order mark.
+
+    In UTF-16 a line break and a Latin letter are a null byte and another byte. Which of them is first shows the byte order.
+    """
+    if 0 not in content:
+        return "utf-8"
+    breaks = {encoding: content.decode(encoding, errors="replace").count("\n") for encoding in _UTF_16}
+    encoding = max(breaks, key=breaks.__getitem__)
+    if breaks[encoding] * _MIN_BREAK_SHARE > content.count(b"\n"):
+        return encoding
+    nulls_first, nulls_second = content[::2].count(0), content[1::2].count(0)
+    if (nulls_first + nulls_second) * 4 <= len(content):
+        return "utf-8"
+    return "utf-16-le" if nulls_second > nulls_first else "utf-16-be"

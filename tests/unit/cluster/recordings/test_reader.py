@@ -109,13 +109,22 @@ def test_the_content_decides_the_format(tmp_path: Path, name: str, write_as: Cal
     assert [event.chunk.text for event in read_recording(path).events] == ["Hello."]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_encodings(tmp_path: Path, encoding: str) -> None:
-    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["without a mark", "with a mark"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_encodings(tmp_path: Path, encoding: str, mark: str) -> None:
     (path := tmp_path / "m.srt").write_bytes(f"{mark}1\n00:00:01,000 --> 00:00:02,000\nJosé 日本 😀".encode(encoding))
     assert [event.chunk.text for event in read_recording(path).events] == ["José 日本 😀"]
     (path := tmp_path / "m.jsonl").write_bytes((mark + json.dumps({"at": 1, "payload": PAYLOAD})).encode(encoding))
     assert [event.chunk.text for event in read_recording(path).events] == ["Hello."]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("said", ["はいそうです", "一一一、\u3000一", "Да, начнём", "नमस्ते", "Ā Ȁ Ѐ"])
+def test_utf_16_without_a_mark_in_any_script(tmp_path: Path, said: str, encoding: str) -> None:
+    (path := tmp_path / "m.txt").write_bytes(f"田中：{said}\n佐藤：はい\n田中：{said}\n".encode(encoding))
+    assert [event.chunk.text for event in read_recording(path).events] == [" ".join(said.split()), "はい"] + [
+        " ".join(said.split())
+    ]
 
 
 CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
@@ -126,9 +135,10 @@ CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
     [
         (f"{CUE}José".encode("latin-1"), 3),
         (f"{CUE}日本".encode("shift-jis"), 3),
-        (f"{CUE}Hi".encode("utf-16-le"), 1),
-        (f"{CUE}Hi".encode("utf-16-be"), 1),
         (f"{CUE}Hi".encode("utf-32"), 1),
+        (f"{CUE}Hi".encode("utf-32-le"), 1),
+        (f"{CUE}Hi".encode("utf-32-be"), 1),
+        (f"{CUE}Hi".encode("utf-16-le")[:-1], 3),
         (f"{CUE}Hi".encode("utf-16")[:-1], 3),
     ],
 )
