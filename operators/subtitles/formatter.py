@@ -44,7 +44,8 @@ def write_srt(cues: Sequence[Cue]) -> str:
     """Write cues as SubRip.
 
     A speaker's name ends at the first `: `, so a name that contains it is written with a comma instead: `Ann: Sales` as
-    `Ann, Sales`. Everything else is read back unchanged.
+    `Ann, Sales`. A text that has another speaker's name and a colon, `I asked. Bob: No.`, is read back as two cues. Everything else
+    is read back unchanged.
 
     Args:
         cues: the cues in their order in the file.

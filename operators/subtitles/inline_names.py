@@ -53,7 +53,7 @@ def add_inline_names(lines: Iterable[str], names: Set[str], *, bracketed: bool) 
     return frozenset(names) | {
         name
         for name, count in counts.items()
-        if count > 1 or (capitals and name.isupper()) or numbered_family(name) in families
+        if count > 1 or (capitals and name.isupper() and len(name) > 1) or numbered_family(name) in families
     }
 
 

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution
 from operators.subtitles.inline_names import add_inline_names, may_have_turns, split_leading_sounds, split_turns
@@ -25,6 +26,7 @@ from operators.subtitles.speaker_names import (
     is_sound,
     numbered_family,
     parse_prefix,
+    space_after_names,
 )
 
 _PARLEY_SRT_LINE = re.compile(r"(.{1,200}?)(?:\s[(\[]\d{1,2}:\d{2}(?::\d{2})?[)\]])?: (.+)")
@@ -51,7 +53,11 @@ def attribute_speakers(cues: Sequence[Sequence[CueLine]]) -> tuple[list[list[Spe
     """
     if any(line.voice for cue in cues for line in cue):
         return _attribute_by_voice_tags(cues)
-    texts = [[part for line in cue for part in split_leading_sounds(line.text)] for cue in cues]
+    texts = [[line.text for line in cue] for cue in cues]
+    if not _are_parley_srt(texts):
+        spaced = iter(space_after_names([text for cue in texts for text in cue]))
+        texts = [list(islice(spaced, len(cue))) for cue in texts]
+    texts = [[part for text in cue for part in split_leading_sounds(text)] for cue in texts]
     if (turns := _attribute_parley_srt(texts)) is not None:
         return turns
     for bracketed in (False, True):

@@ -6,6 +6,8 @@ The words by language are in `data/speaker_names.toml`.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operators.word_lists import all_words, any_of, read_word_lists
@@ -15,11 +17,18 @@ _CHANGE = r"\s*(?P<change>[-–—‐]\s*|(?:>>+|＞＞)\s*)?"
 _TIME = r"\s*[(\[（]\d{1,2}:\d{2}(?::\d{2})?[)\]）]"
 """The time after each name in some files: `Ann (00:05): Hi`."""
 _COLON = re.compile(_CHANGE + rf"(?P<name>[^:：]{{1,60}}?)(?:{_TIME})?" + r"\s*(?::(?:\s+|$)|：\s*)(?P<rest>.*)")
+_UNSPACED = re.compile(_CHANGE + r"(?P<name>[^:：]{1,60}?):(?=[^\W\d_])")
+"""A possible name before a colon without a space: `Ann:Hi`."""
+OPENING_BRACKETS, CLOSING_BRACKETS = r"\[({<【（［〔〈＜｛", r"\])}>】）］〕〉＞｝"
+"""Brackets around names and sounds, for a class of a pattern."""
 _BRACKET = re.compile(
-    _CHANGE + r"[\[(【（［〔](?P<name>[^\[\]()【】（）［］〔〕…♪♫]{1,60})[\])】）］〕]\s*(?:[:：]\s*)?(?P<rest>.*)"
+    _CHANGE
+    + rf"[{OPENING_BRACKETS}](?P<name>[^{OPENING_BRACKETS}{CLOSING_BRACKETS}…♪♫]{{1,60}})[{CLOSING_BRACKETS}]"
+    + r"\s*(?:[:：]\s*)?(?P<rest>.*)"
 )
 _SOUND_LINE = re.compile(
-    r"[\W\d_]*[\[(【（［〔][^\[\]()【】（）［］〔〕]*[\])】）］〕][\W\d_]*|\s*[♪♫#*](?:.*[♪♫#*])?\s*"
+    rf"[\W\d_]*[{OPENING_BRACKETS}][^{OPENING_BRACKETS}{CLOSING_BRACKETS}]*[{CLOSING_BRACKETS}][\W\d_]*"
+    + r"|\s*[♪♫#*](?:.*[♪♫#*])?\s*"
 )
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।](?:[\W_]*)$")
 
@@ -62,6 +71,31 @@ def parse_prefix(line: str) -> SpeakerPrefix | None:
         return None
     announced = (match["change"] or "").startswith((">", "＞"))
     return SpeakerPrefix(name, match["rest"].strip(), bracketed is not None, announced)
+
+
+def space_after_names(lines: Sequence[str]) -> list[str]:
+    """Add the space between names and speech that some files lack: `Ann:Hi`.
+
+    Words such as `Re:Invent` have a colon as well. So most lines of a file must begin like that, or two names must repeat, or
+    the name must have its space elsewhere.
+    """
+    names = Counter(
+        match["name"].strip()
+        for line in lines
+        if (match := _UNSPACED.match(line)) is not None
+        and is_like_name(match["name"])
+        and match["name"].casefold() not in LEAD_IN_WORDS
+    )
+    if not names:
+        return list(lines)
+    spaced = {prefix.name for line in lines if (prefix := parse_prefix(line)) is not None}
+    repeated = {name for name, count in names.items() if count > 1}
+    mostly = names.total() * 2 > sum(not is_sound(line) for line in lines)
+    chosen = names.keys() if mostly else (names.keys() & spaced) | (repeated if len(repeated) > 1 else set())
+    if not chosen:
+        return list(lines)
+    missing = re.compile(rf"(?<![^\s>–—-])({'|'.join(map(re.escape, sorted(chosen)))}):(?=[^\W\d_])")
+    return [missing.sub(r"\1: ", line) for line in lines]
 
 
 def is_sound(line: str) -> bool:

@@ -8,7 +8,7 @@ with their places: a line, or a path in a JSON document.
 | `parser.py` | detects the format, and calls its parser |
 | `parsed_transcript.py` | the result of parsing a file |
 | `text_decoding.py` | decodes the bytes of a file |
-| `subtitle_file.py` | VTT and SRT; the formats themselves are in `operators.subtitles` |
+| `subtitle_file.py` | VTT, SRT and SBV; the formats themselves are in `operators.subtitles` |
 | `speaker_text.py` | text with names and times: `Ann: Hi`, `Ann  0:03` above the speech |
 | `estimated_times.py` | times for speech without times |
 | `google_meet.py` | transcript entries of Google Meet's REST interface |

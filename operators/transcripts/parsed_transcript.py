@@ -13,7 +13,7 @@ from operators.subtitles import Attribution
 
 MAX_TRANSCRIPT_BYTES = 16 * 2**20
 """Maximum size of a transcript file. A working day of speech with the times of each word has about this size."""
-_FILE_SUFFIXES = re.compile(r"(?:\.broadcasts)?\.(?:jsonl|ndjson|json|vtt|srt|txt)$", re.IGNORECASE)
+_FILE_SUFFIXES = re.compile(r"(?:\.broadcasts)?\.(?:jsonl|ndjson|json|vtt|srt|sbv|txt)$", re.IGNORECASE)
 
 
 class TranscriptFormat(StrEnum):
@@ -21,6 +21,7 @@ class TranscriptFormat(StrEnum):
 
     VTT = "vtt"
     SRT = "srt"
+    SBV = "sbv"
     TEXT = "text"
     """Text with names, with times, or with both."""
     GOOGLE_MEET = "google-meet"

@@ -1,7 +1,7 @@
 """Text files with the names of speakers, with times, or with both.
 
 - A name before the speech: `Ann: Hi`, `[00:03] Ann: Hi`, `Ann (00:03): Hi`.
-- A name and a time above the speech, as in Otter's files: `Ann Lee  0:03`, `00:03 Ann Lee`.
+- A name and a time above the speech, as in Otter's and Zoom's files: `Ann Lee  0:03`, `00:03 Ann Lee`, `[Ann Lee] 09:01:23`.
 - Times alone, on a line of their own or before the speech: `00:05:00`.
 
 Each line of speech becomes a segment. Missing times are estimated from the number of words.
@@ -32,9 +32,18 @@ _TIME = rf"(?P<bracket>[\[(<])?(?P<time>{CLOCK_TIME})[\])>]?"
 _TIME_BEFORE = re.compile(rf"{_TIME}(?:\s*[-–—|,:]\s+|\s+|$)(?P<rest>.*)")
 _TIME_WITHIN = re.compile(rf"(?P<name>[^:]{{1,100}}?)\s*[\[(](?P<time>{CLOCK_TIME})[\])]\s*:\s+(?P<rest>.+)")
 _NAME_AND_TIME = re.compile(rf"(?P<name>[^:]{{1,100}}?)(?P<gap>\s*[-–—|,]?\s+){_TIME}:?")
+_BRACKETED_NAME = re.compile(r"\[([^\[\]]+)\]")
 _WIDE_GAP = re.compile(r"\s{2,}|\t")
 _OTTER_GAP = "  "
 _OTTER_TRAILER = re.compile(r"Transcribed by https?://otter\.ai/?", re.IGNORECASE)
+_MEET_TRAILER = re.compile(
+    r"(?:Meeting|Transcription) ended after \d{1,3}(?::\d{2}){1,2}\W{0,9}|This editable transcript was computer generated\b.*",
+    re.IGNORECASE,
+)
+"""Lines that Google Meet adds to a transcript."""
+_MAX_HEADER_LINES = 10
+_CLOCK_OF_DAY_FROM = 3600.0
+"""A first time (s) from which times are those of the day. No recording begins with an hour of silence."""
 _FIX = (
     "must name a speaker or a time: write `Ann: Hello.`, or `Ann  0:03` above the speech."
     " Subtitles (VTT, SRT) and JSON are read as well"
@@ -81,14 +90,23 @@ def parse_speaker_text(text: str, name: str) -> ParsedTranscript:
     if not lines:
         raise InvalidInputError(name, "holds no event, cue or line of speech")
     issues: list[TranscriptIssue] = []
+    trailer = [number for number, line in lines if _MEET_TRAILER.fullmatch(line)]
+    if trailer:
+        left_out = frozenset(trailer)
+        lines = [line for line in lines if line[0] not in left_out]
+        message = f"{len(trailer)} lines that Google Meet adds are left out"
+        issues.append(TranscriptIssue(f"line {trailer[0]}", message, lost_speech=False))
     speech = list(_speech_lines(lines, issues))
-    cues, attribution = attribute_speakers([[CueLine(line.name, " ".join(line.text.split()))] for line in speech])
+    header = _count_header_lines(speech)
+    cues, attribution = attribute_speakers(
+        [[CueLine(line.name, " ".join(line.text.split()))] for line in speech[header:]]
+    )
     if attribution is Attribution.UNKNOWN and all(line.start is None for line in speech):
-        raise InvalidInputError(f"{name}: line {lines[0][0]}", _FIX)
+        raise InvalidInputError(f"{name}: line {lines[0][0] if lines else 1}", _FIX)
     has_names = attribution is not Attribution.UNKNOWN
     turns: list[tuple[int, str, str, float | None]] = []
-    above: list[int] = []
-    for line, cue in zip(speech, cues, strict=True):
+    above = [line.number for line in speech[:header]]
+    for line, cue in zip(speech[header:], cues, strict=True):
         if has_names and not turns and line.start is None and all(turn.speaker == UNKNOWN_SPEAKER for turn in cue):
             above.append(line.number)
             continue
@@ -110,6 +128,21 @@ def parse_speaker_text(text: str, name: str) -> ParsedTranscript:
     )
 
 
+def _count_header_lines(speech: Sequence[_SpeechLine]) -> int:
+    """Return the number of lines above the first name and the first time, such as a title; 0 if few lines have names.
+
+    They say nothing about how the file names its speakers.
+    """
+    marked = [
+        k
+        for k, line in enumerate(speech)
+        if line.name is not None
+        or line.start is not None
+        or ((prefix := parse_prefix(line.text)) is not None and bool(prefix.rest) and is_like_name(prefix.name))
+    ]
+    return marked[0] if len(marked) > 1 and marked[0] <= _MAX_HEADER_LINES else 0
+
+
 def _visible_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that have visible text, with their numbers.
 
@@ -124,6 +157,7 @@ def _visible_lines(text: str) -> Iterator[tuple[int, str]]:
 def _speech_lines(lines: Sequence[tuple[int, str]], issues: list[TranscriptIssue]) -> Iterator[_SpeechLine]:
     """Yield the lines of speech with the names and times of the marks before them."""
     marks = _find_marks([text for _, text in lines])
+    began_at = _start_of_day_times(marks, [text for _, text in lines])
     name: str | None = None
     start: float | None = None
     latest = 0.0
@@ -133,7 +167,7 @@ def _speech_lines(lines: Sequence[tuple[int, str]], issues: list[TranscriptIssue
             start = None
             continue
         name = mark.name
-        start = mark.start
+        start = mark.start - began_at
         if start < latest:
             message = "its time is before the time above: it is estimated"
             issues.append(TranscriptIssue(f"line {number}", message, lost_speech=False))
@@ -143,6 +177,14 @@ def _speech_lines(lines: Sequence[tuple[int, str]], issues: list[TranscriptIssue
         if mark.rest:
             yield _SpeechLine(number, mark.rest, start, name)
             start = None
+
+
+def _start_of_day_times(marks: Sequence[_Mark | None], lines: Sequence[str]) -> float:
+    """Return the first time (s) of a file in Zoom's format, whose times are those of the day; 0 for any other file."""
+    first = next(((mark, line) for mark, line in zip(marks, lines, strict=True) if mark is not None), None)
+    if first is None or first[0].start < _CLOCK_OF_DAY_FROM or not first[1].startswith("["):
+        return 0.0
+    return first[0].start if _BRACKETED_NAME.match(first[1]) and first[0].name else 0.0
 
 
 def _find_marks(lines: Sequence[str]) -> list[_Mark | None]:
@@ -179,7 +221,7 @@ def _parse_name_and_time(line: str) -> _Mark | None:
     match = _NAME_AND_TIME.fullmatch(line)
     if match is None:
         return None
-    name = match["name"].strip()
+    name = _BRACKETED_NAME.sub(r"\1", match["name"]).strip()
     if not is_like_name(name) and match["gap"] != _OTTER_GAP:
         return None
     return _to_mark(match, name, "")

@@ -33,6 +33,7 @@ TIMED = [("Ann Lee", "Good morning.", 3.0), ("Bob", "Hello there.", 67.0), ("Ann
         "Ann Lee [00:03]: Good morning.\nBob [01:07]: Hello there.\nAnn Lee [01:02:03]: We begin.",
         "0:03\nAnn Lee: Good morning.\n\n1:07\nBob: Hello there.\n\n1:02:03\nAnn Lee: We begin.",
         "Ann Lee | 00:03\r\nGood morning.\r\nBob | 01:07\r\nHello there.\r\nAnn Lee | 01:02:03\r\nWe begin.\r\n",
+        "[Ann Lee] 00:00:03\nGood morning.\n\n[Bob] 00:01:07\nHello there.\n\n[Ann Lee] 01:02:03\nWe begin.",
         "\ufeffAnn Lee\t0:03\nGood morning.\nBob\t1:07\nHello there.\nAnn Lee\t1:02:03\nWe begin.",
     ],
 )
@@ -92,6 +93,60 @@ def test_a_title_above_the_first_speaker_is_left_out() -> None:
     transcript = parse("Weekly meeting\nAttendees\n\nAnn: Hello.\nBob: Yes.\nAnn: We begin.")
     assert [said[:2] for said in speech(transcript)] == [("Ann", "Hello."), ("Bob", "Yes."), ("Ann", "We begin.")]
     assert transcript.issues == (TranscriptIssue("line 1", "2 lines above the first speaker are left out"),)
+
+
+MEET_HEADER = "Weekly (2026-05-04 09:00 GMT+1) - Transcript\nAttendees\nAnn Lee, Bob Ray, Eve Doe\nTranscript\n"
+MEET_TRAILER = (
+    "Meeting ended after 00:32:10 👋\n\nThis editable transcript was computer generated and might contain errors.\n"
+)
+
+
+@pytest.mark.parametrize("time", ["", "00:00:00\n"], ids=["without times", "with times"])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("Ann Lee", "Good morning."), ("Bob Ray", "Hi."), ("Ann Lee", "We begin.")],
+        [("Ann Lee", "Good morning."), ("Ann Lee", "We begin."), ("Bob Ray", "Hi.")],
+        [("Bob Ray", "Hi."), ("Ann Lee", "Good morning.")],
+    ],
+)
+def test_the_lines_around_a_transcript_of_google_meet_are_not_speech(turns: list[tuple[str, str]], time: str) -> None:
+    spoken = "\n".join(f"{name}: {text}" for name, text in turns)
+    transcript = parse(f"{MEET_HEADER}\n{time}{spoken}\n{MEET_TRAILER}")
+    assert [said[:2] for said in speech(transcript)] == turns
+    assert transcript.attribution is Attribution.NAMED
+    assert [(issue.message, issue.lost_speech) for issue in transcript.issues] == [
+        ("4 lines above the first speaker are left out", True),
+        ("2 lines that Google Meet adds are left out", False),
+    ]
+
+
+def test_times_of_the_day_count_from_the_first() -> None:
+    zoom = parse("[Ann Lee] 09:01:23\nGood morning.\n\n[Bob Ray] 09:01:30\nHi.\n\n[Ann Lee] 10:01:23\nWe begin.\n")
+    assert speech(zoom) == [
+        ("Ann Lee", "Good morning.", 0.0),
+        ("Bob Ray", "Hi.", 7.0),
+        ("Ann Lee", "We begin.", 3600.0),
+    ]
+
+
+@pytest.mark.parametrize("name", ["captions.sbv", "captions.txt"])
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+def test_sbv_is_read_as_subtitles(name: str, line_break: str) -> None:
+    lines = [
+        "0:00:04.160,0:00:06.770",
+        "Ann: Good morning",
+        "all.",
+        "",
+        "0:00:06.770,0:01:09.100",
+        "Bob: Hi.[br]We begin.",
+    ]
+    transcript = parse(line_break.join([*lines, ""]), name)
+    assert [(chunk.speaker, chunk.text, chunk.start, chunk.end) for _, chunk in transcript.events] == [
+        ("Ann", "Good morning all.", 4.16, 6.77),
+        ("Bob", "Hi. We begin.", 6.77, 69.1),
+    ]
+    assert (transcript.format, transcript.issues) == (TranscriptFormat.SBV, ())
 
 
 def test_a_time_within_speech_is_speech() -> None:
