@@ -71,6 +71,7 @@ def replay(
     """Replay recorded meetings through Parley, all at once, and write their sentences and captions to files.
 
     A recording has one event a line: `{"at": seconds, "payload": {chunk_id, text, speaker_name, start_time, end_time}}`.
+    The payload may have `speaker_id`, `is_final` and `language` as well.
     Subtitles, `.vtt` or `.srt`, are accepted as well.
     Replaying a recording again with the same options into the same system adds nothing, and writes the same files.
     """

@@ -1,6 +1,8 @@
 """Parley's own JSONL: files of events with their times of arrival, and exports of meetings.
 
-- An event file has one event a line, `{"at": seconds, "payload": {…}}`. The payload is a Fireflies broadcast.
+- An event file has one event a line, `{"at": seconds, "payload": {…}}`. The payload is a chunk, with Parley's names of its fields
+  or with those of a Fireflies broadcast: `speaker_name`, `start_time`, `end_time`. `speaker_id`, `is_final` and `language` are
+  optional.
 - An export has one sentence a line: `id`, `speaker`, `text`, `start`, `end` and more. Its captions are not read.
 
 Parley wrote these files, so an invalid line means that the file is damaged. The file is rejected.
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
@@ -24,21 +26,24 @@ from operators.transcripts.segments import TranscriptSegment, build_transcript
 _EXPORT_KEYS = frozenset({"id", "speaker", "text", "start", "end", "boundary"})
 
 
-class _Broadcast(BaseModel):
+class _RecordedChunk(BaseModel):
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
     chunk_id: str
     text: str
-    speaker_name: str
-    start_time: float
-    end_time: float
+    speaker: str = Field(validation_alias=AliasChoices("speaker_name", "speaker"))
+    speaker_id: str | None = None
+    start: float = Field(validation_alias=AliasChoices("start_time", "start"))
+    end: float = Field(validation_alias=AliasChoices("end_time", "end"))
+    is_final: bool | None = None
+    language: str | None = None
 
 
 class _RecordedLine(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     at: float
-    payload: _Broadcast
+    payload: _RecordedChunk
 
 
 class _ExportedSentence(BaseModel):
@@ -108,15 +113,7 @@ def _read_lines(text: str, name: str) -> Iterator[tuple[str, Any]]:
 def _parse_event(location: str, row: Any) -> RecordedEvent:
     try:
         recorded_line = _RecordedLine.model_validate(row)
-        broadcast = recorded_line.payload
-        chunk = Chunk(
-            chunk_id=broadcast.chunk_id,
-            speaker=broadcast.speaker_name,
-            text=broadcast.text,
-            start=broadcast.start_time,
-            end=broadcast.end_time,
-            source="replay",
-        )
+        chunk = Chunk.model_validate(recorded_line.payload.model_dump() | {"source": "replay"})
     except ValidationError as error:
         raise _invalid_line(location, error) from error
     return RecordedEvent(recorded_line.at, chunk)

@@ -47,9 +47,37 @@ def test_a_recording_is_read(tmp_path: Path) -> None:
     assert recording.began_at == int(path.stat().st_mtime * 1000)
 
 
+FIELDS = {"speaker_id": "a1", "is_final": False, "language": "pt-BR"}
+
+
+@pytest.mark.parametrize("names", ["chunk", "broadcast"])
+@pytest.mark.parametrize("left_out", [(), *((name,) for name in FIELDS), tuple(FIELDS)])
+def test_all_fields_of_a_chunk_are_read(tmp_path: Path, names: str, left_out: tuple[str, ...]) -> None:
+    fields = {name: value for name, value in FIELDS.items() if name not in left_out}
+    chunk = Chunk(chunk_id="1", speaker="Ann", text="Hello.", start=0.5, end=1.0, source="replay")
+    chunk = chunk.model_copy(update=fields)
+    payload = chunk.model_dump(exclude={"source"}) if names == "chunk" else PAYLOAD | fields
+    path = write_jsonl(tmp_path / "m.jsonl", {"at": 1, "payload": payload})
+    assert [event.chunk for event in read_recording(path).events] == [chunk]
+
+
+def test_an_interim_after_its_final_stays_one(tmp_path: Path) -> None:
+    """A replay must not replace the final text."""
+    lines = [
+        {"at": 1, "payload": PAYLOAD | {"text": "We agree.", "is_final": True}},
+        {"at": 2, "payload": PAYLOAD | {"text": "We", "is_final": False}},
+    ]
+    events = read_recording(write_jsonl(tmp_path / "m.jsonl", *lines)).events
+    outcome = run_operators(make_items([(event.at, event.chunk) for event in events]))
+    assert [sentence.text for sentence in outcome.current_sentences.values()] == ["We agree."]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
+        ({"is_final": "perhaps"}, "payload.is_final"),
+        ({"language": "no language"}, "language"),
+        ({"speaker_id": ["a"]}, "payload.speaker_id"),
         ({"text": None}, "payload.text"),
         ({"text": "x" * 20_001}, "text"),
         ({"end_time": 0.1}, "end"),
