@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
+from operators.characters import is_blank
 from operators.entries import (
     Chunk,
     ConfigChanged,
@@ -214,7 +215,8 @@ def _apply_chunk(state: DedupState, update: ChunkUpdate, chunk: Chunk, first: in
     digest = _content_digest(chunk)
     if open_chunk is not None and open_chunk.is_final and chunk.is_final is False:
         return before, replace(update, is_outdated=True)
-    if open_chunk is None and 0 < first < update.n and not chunk.resubmitted:
+    # A resubmitted text can be added beside a closed chunk. The chunk itself can't be retracted any more.
+    if open_chunk is None and 0 < first < update.n and (not chunk.resubmitted or is_blank(chunk.text)):
         return before, replace(update, late_chunk=chunk)
     key = _speech_key(chunk, open_chunk)
     has_moved = open_chunk is None or (key, chunk.start) != (open_chunk.speaker_key, open_chunk.start)

@@ -100,8 +100,9 @@ def retry(
 ) -> None:
     """Resubmit dead letters, oldest first. Resubmitting a dead letter twice changes nothing.
 
-    The content becomes the newest revision of its chunk. The content of a late revision becomes new sentences, in addition to
-    those already emitted for the chunk. A meeting that is over accepts none. The exit code is 1 if any could not be resubmitted.
+    The content becomes the newest revision of its chunk. A late revision can't correct the sentences of its chunk any more, so its
+    content becomes new sentences beside them. It is refused if they have the same text, or if it is empty. A meeting that is over
+    accepts none. The exit code is 1 if any could not be resubmitted.
     """
     if bool(dead_letter_ids) == everything:
         raise InvalidInputError("ID", "give the ids of dead letters, or --all")
@@ -121,9 +122,9 @@ def retry(
                 console.print(f"{dead_letter_id}: {error}", markup=False, soft_wrap=True)
             else:
                 resubmitted_count += 1
-                results.out(
-                    f"{dead_letter_id}: chunk {sanitize_for_terminal(result['chunk_id'])} of meeting {result['meeting_id']}"
-                )
+                note = ", as new sentences beside those that it has" if result["adds_sentences"] else ""
+                chunk_id = sanitize_for_terminal(result["chunk_id"])
+                results.out(f"{dead_letter_id}: chunk {chunk_id} of meeting {result['meeting_id']}{note}")
         return resubmitted_count, refused_count
 
     resubmitted_count, refused_count = call_api(find_running_server(server), resubmit_all)

@@ -16,7 +16,7 @@ from operators.errors import ConflictError
 from serve.http.dependencies.services import ServicesDep
 from serve.http.ingest_routes import build_conflict_error, refuse_if_lagging
 from serve.http.problems import problem_responses
-from storage.postgres import dead_letter_queue
+from storage.postgres import dead_letter_queue, transcript_queries
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
@@ -53,13 +53,17 @@ class DeadLetterPage(BaseModel):
 
 
 class ResubmitResult(BaseModel):
-    """The chunk of `meeting_id` as which a dead letter was resubmitted."""
+    """The chunk of `meeting_id` as which a dead letter was resubmitted.
+
+    `adds_sentences` says whether the chunk was closed, so that its text becomes new sentences beside those it has.
+    """
 
     id: int
     meeting_id: UUID
     event_id: str
     chunk_id: str
     resubmitted_at: datetime
+    adds_sentences: bool
 
 
 @router.get("")
@@ -95,15 +99,21 @@ async def get_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -> Dea
 async def resubmit_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitResult:
     """Append the chunk of a dead letter to its meeting's log again. A second call for the same letter changes nothing.
 
-    The chunk keeps its id, and becomes its latest revision. If the chunk is closed, its text becomes new sentences, beside those
-    that the chunk already has. 409 says why a letter can't be resubmitted.
+    The chunk keeps its id, and becomes its latest revision. If the chunk is closed, its sentences can't change any more, and the
+    text becomes new sentences beside them. 409 says why a letter can't be resubmitted: for example, because the closed chunk has
+    the same text already, or because the text is empty.
     """
     async with services.database.connect() as conn:
         letter = await dead_letter_queue.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id)
     event = dead_letter_queue.to_resubmitted_event(letter)
     if letter.meeting_id is None:
         raise ConflictError("no_meeting", "the letter belongs to no meeting, so it can't be resubmitted")
+    assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
     if letter.resubmitted_at is None:
+        if letter.is_late_revision:
+            async with services.database.connect() as conn:
+                sentences = await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, letter.meeting_id)
+            dead_letter_queue.require_new_text(letter, event.payload, sentences)
         log_info = await services.log.read_state(str(letter.meeting_id))
         # If the log has forgotten how far a recording was, the current time is surely later.
         event = replace(event, at_ms=log_info.last_arrived_at_ms if log_info is not None else int(time.time() * 1000))
@@ -113,13 +123,13 @@ async def resubmit_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -
             raise build_conflict_error(result.reason)
         async with services.database.begin() as conn:
             letter = await dead_letter_queue.mark_resubmitted(conn, DEFAULT_TEAM_ID, letter_id)
-    assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
-    assert letter.meeting_id is not None  # noqa: S101 - a letter without a meeting was refused above
-    assert letter.resubmitted_at is not None  # noqa: S101 - `mark_resubmitted` sets it
+    assert letter.meeting_id is not None  # noqa: S101
+    assert letter.resubmitted_at is not None  # noqa: S101
     return ResubmitResult(
         id=letter.id,
         meeting_id=letter.meeting_id,
         event_id=event.event_id,
         chunk_id=event.payload.chunk_id,
         resubmitted_at=letter.resubmitted_at,
+        adds_sentences=letter.is_late_revision,
     )

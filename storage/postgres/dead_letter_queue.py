@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from operators.characters import is_blank
 from operators.entries import Chunk
 from operators.errors import ConflictError, NotFoundError
+from operators.stream import Sentence
 from storage.postgres.tables import dead_letters
 from storage.records import DEFAULT_TEAM_ID
 from storage.redis_log.event_log import NewEvent
@@ -53,9 +54,18 @@ class DeadLetterRecord:
     @property
     def ordinal(self) -> int | None:
         """The entry's ordinal in its meeting; None if it has no valid one."""
-        n = str(self.fields.get("n", ""))
+        return self._number("n")
+
+    @property
+    def is_late_revision(self) -> bool:
+        """Whether the entry revises a chunk that the meeting has, and that was closed when the entry arrived."""
+        first, n = self._number("first"), self.ordinal
+        return self.reason.startswith(LATE_REASON_PREFIX) and bool(first and n and first < n)
+
+    def _number(self, name: str) -> int | None:
+        number = str(self.fields.get(name, ""))
         # Python refuses to parse a number of thousands of digits.
-        return int(n) if n.isascii() and n.isdigit() and len(n) < 19 else None
+        return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
 
 
 _COLUMNS = [dead_letters.c[field.name] for field in fields(DeadLetterRecord)]
@@ -141,6 +151,37 @@ def to_resubmitted_event(letter: DeadLetterRecord) -> NewEvent:
         )
     chunk = chunk.model_copy(update={"resubmitted": True})
     return NewEvent(f"dead-{letter.id}", chunk)
+
+
+def require_new_text(letter: DeadLetterRecord, chunk: Chunk, sentences: Iterable[Sentence]) -> None:
+    """Check that resubmitting a letter doesn't add text that its chunk has already.
+
+    A late revision can't change the sentences of its closed chunk. It only adds sentences.
+
+    Args:
+        letter: the letter.
+        chunk: the letter's chunk.
+        sentences: the sentences of its meeting, in reading order.
+
+    Raises:
+        ConflictError: the letter is a late revision, and sentences at its time have its text.
+    """
+    if not letter.is_late_revision:
+        return
+    texts: dict[tuple[str, str | None], str] = {}
+    for sentence in sentences:
+        if sentence.start <= chunk.end and sentence.end >= chunk.start:
+            speaker = (sentence.speaker, sentence.speaker_id)
+            texts[speaker] = texts.get(speaker, "") + _without_spaces(sentence.text)
+    if any(_without_spaces(chunk.text) in text for text in texts.values()):
+        raise ConflictError(
+            "closed",
+            "its chunk is closed, and the meeting has this text already; the chunk's speaker and sentences stay as they are",
+        )
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.split())
 
 
 def _belongs_to(team_id: str) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from pydantic import TypeAdapter
 
 from operators.dedup import REVISION_HORIZON_MS, DedupState, step
@@ -173,6 +174,13 @@ def test_resubmitted_late_chunk_is_accepted() -> None:
     assert updates[2].late_chunk == late
     revised = [(u.late_chunk, u.revision and (u.revision.ordinal, u.revision.chunk)) for u in updates[3:]]
     assert revised == [(None, (4, resubmitted(late))), (None, (4, resubmitted(other))), (None, (6, resubmitted(late)))]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_resubmitted_text_without_words_retracts_no_closed_chunk(text: str) -> None:
+    empty = resubmitted(make_chunk("a", text))
+    updates = dedup_chunks((0, make_chunk("a", "Yes.")), (1, make_chunk("b", "So.", 2)), (LATER + 1, empty))
+    assert (updates[2].late_chunk, updates[2].revision) == (empty, None)
 
 
 def test_resubmitted_open_chunk_is_a_revision() -> None:

@@ -171,8 +171,8 @@ async def test_a_late_chunk_is_processed_after_its_resubmission(
     meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     path = f"/api/meetings/{meeting}/events"
 
-    async def say(chunk_id: str, words: str, at: int, start: int = 1) -> None:
-        payload = make_chunk(words, chunk_id) | {"start": start, "end": start + 1}
+    async def say(chunk_id: str, words: str, at: int, start: int = 1, speaker: str = "Ann") -> None:
+        payload = make_chunk(words, chunk_id) | {"start": start, "end": start + 1, "speaker": speaker}
         event = {"at": 1_700_000_000_000 + at * 1000, "payload": payload}
         assert (await stage.http.post(path, json={"events": [event]})).is_success
 
@@ -185,7 +185,14 @@ async def test_a_late_chunk_is_processed_after_its_resubmission(
         await wait_until(lambda: query_rows(stage.engine, "select 1 from dead_letters") != [])
         (letter,) = (await stage.http.get("/api/dead-letters")).json()["dead_letters"]
         assert letter["reason"].startswith("late:")
-        assert (await stage.http.post(f"/api/dead-letters/{letter['id']}/resubmit")).is_success
+        resubmitted = await stage.http.post(f"/api/dead-letters/{letter['id']}/resubmit")
+        assert (resubmitted.status_code, resubmitted.json()["adds_sentences"]) == (200, True)
+        # The same text by another speaker would be there twice.
+        await say("8", "And good night.", 602, start=290, speaker="Bob")
+        await wait_until(lambda: len(query_rows(stage.engine, "select 1 from dead_letters")) == 2)
+        (same, _) = (await stage.http.get("/api/dead-letters")).json()["dead_letters"]
+        refused = await stage.http.post(f"/api/dead-letters/{same['id']}/resubmit")
+        assert (refused.status_code, refused.json()["reason"]) == (409, "closed")
         await stage.http.post(f"/api/meetings/{meeting}/end")
         await wait_until(lambda: query_rows(stage.engine, "select 1 from meetings where status = 'ended'") != [])
     said = (await stage.http.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
@@ -195,4 +202,4 @@ async def test_a_late_chunk_is_processed_after_its_resubmission(
         "Good morning.",
         "Good night.",
     ]
-    assert len((await stage.http.get("/api/dead-letters")).json()["dead_letters"]) == 1
+    assert len((await stage.http.get("/api/dead-letters")).json()["dead_letters"]) == 2

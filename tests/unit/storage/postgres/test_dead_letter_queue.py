@@ -10,7 +10,8 @@ import pytest
 
 from operators.entries import Chunk
 from operators.errors import ConflictError
-from storage.postgres.dead_letter_queue import DeadLetterRecord, to_resubmitted_event
+from operators.stream import Sentence, SentenceBoundary
+from storage.postgres.dead_letter_queue import DeadLetterRecord, require_new_text, to_resubmitted_event
 from storage.records import DEFAULT_TEAM_ID
 
 CHUNK = Chunk(chunk_id="7", speaker="Ann", text="Good morning.", start=1, end=2)
@@ -46,6 +47,42 @@ def test_a_late_chunk_without_text_can_not_be_resubmitted() -> None:
     fields = {**FIELDS, "payload": CHUNK.model_copy(update={"text": " "}).model_dump_json()}
     with pytest.raises(ConflictError, match="the chunk's sentences stay as they are"):
         to_resubmitted_event(make_dead_letter(reason=LATE, fields=fields))
+
+
+def make_sentence(text: str, start: float = 1.0, speaker: str = "Speaker 1") -> Sentence:
+    return Sentence(f"{start}", 1, speaker, None, text, start, start + 1, SentenceBoundary.MARK, None, 0.0, text)
+
+
+REVISION = {**FIELDS, "first": "2"}
+GREETING = [make_sentence("Well, good", 0.5), make_sentence("Yes.", 1.2, "Bob"), make_sentence("morning.", 1.5)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields", "said", "is_refused"),
+    [
+        # The same text of another speaker.
+        (LATE, REVISION, [make_sentence("Good morning.")], True),
+        (LATE, REVISION, [make_sentence("So. Good", 0.5), make_sentence("morning. And you?", 1.5)], True),
+        # Other text, or other times.
+        (LATE, REVISION, GREETING, False),
+        (LATE, REVISION, [make_sentence("Good morning.", 9.0)], False),
+        (LATE, REVISION, [], False),
+        # A new chunk, and a revision that isn't late.
+        (LATE, FIELDS, [make_sentence("Good morning.")], False),
+        (LATE, FIELDS | {"first": "12"}, [make_sentence("Good morning.")], False),
+        ("sentences failed: ValueError", REVISION, [make_sentence("Good morning.")], False),
+    ],
+)
+def test_text_that_a_closed_chunk_has_is_not_added_again(
+    reason: str, fields: dict[str, str], said: list[Sentence], is_refused: bool
+) -> None:
+    letter = make_dead_letter(reason=reason, fields=fields)
+    if not is_refused:
+        require_new_text(letter, CHUNK, said)
+        return
+    with pytest.raises(ConflictError, match="the meeting has this text already") as refused:
+        require_new_text(letter, CHUNK, said)
+    assert refused.value.reason == "closed"
 
 
 @pytest.mark.parametrize(
