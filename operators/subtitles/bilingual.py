@@ -17,6 +17,8 @@ _VTT_TRANSLATED = re.compile(r"(<v [^<>]+>.+)\n<lang [^>]*>.*</lang></v>")
 _SRT_TRANSLATED = re.compile(r"(.+?: .+)\n<i>.*</i>")
 _MIN_CUES, _MIN_BILINGUAL_SHARE = 2, 0.66
 """Minimum number of cues of a bilingual file, and the minimum share of cues in both languages."""
+_MAX_CUE_LINES = 8
+"""Maximum number of lines of a cue with two languages in one script. No screen shows more."""
 
 
 def drop_parley_translations(payloads: Sequence[str], *, vtt: bool) -> Sequence[str]:
@@ -85,7 +87,8 @@ def _language_changes(cues: Sequence[Sequence[CueLine]], language_of: DetectLang
     A text and its translation have a similar length, so most cues are cut near their middle. The languages of the cues so cut
     decide on the cuts of the others.
     """
-    choices = [sorted(range(1, len(cue)), key=partial(_imbalance, cue)) or [0] for cue in cues]
+    places = [range(1, len(cue)) if len(cue) <= _MAX_CUE_LINES else range(0) for cue in cues]
+    choices = [sorted(place, key=partial(_imbalance, cue)) or [0] for cue, place in zip(cues, places, strict=True)]
     cuts = [choice[0] for choice in choices]
     if all(len(choice) == 1 for choice in choices):
         return cuts
@@ -96,9 +99,15 @@ def _language_changes(cues: Sequence[Sequence[CueLine]], language_of: DetectLang
     votes = Counter(pair for pairs in detected for pair in set(pairs) if None not in pair and pair[0] != pair[1])
     pair = votes.most_common(1)[0][0] if votes else _languages_of_parts(cues, cuts, language_of)
     return [
-        max(zip(choice, pairs, strict=True), key=lambda option: _agreement(option[1], pair))[0]
-        for choice, pairs in zip(choices, detected, strict=True)
+        max(choice, key=partial(_agreement, _line_languages(cue, language_of), pair))
+        for cue, choice in zip(cues, choices, strict=True)
     ]
+
+
+def _line_languages(cue: Sequence[CueLine], language_of: DetectLanguage) -> list[tuple[str | None, int]]:
+    """Return the language and the length of each line of a cue."""
+    # A detector wants more words than a line has. A line is enough to choose between two languages, so it is repeated.
+    return [(language_of(_join([[line] * 3])), len(line.text)) for line in cue]
 
 
 def _imbalance(cue: Sequence[CueLine], cut: int) -> int:
@@ -106,11 +115,14 @@ def _imbalance(cue: Sequence[CueLine], cut: int) -> int:
     return abs(len(_join([cue[:cut]])) - len(_join([cue[cut:]])))
 
 
-def _agreement(languages: tuple[str | None, str | None], expected: tuple[str | None, str | None]) -> int:
-    """Return how many parts are in the expected language, less those in another."""
-    return sum(
-        (found == wanted) - (found != wanted) for found, wanted in zip(languages, expected, strict=True) if found
-    )
+def _agreement(lines: Sequence[tuple[str | None, int]], expected: tuple[str | None, str | None], cut: int) -> int:
+    """Return how many characters are on their language's side of a cut, less those on the other side."""
+    first, second = expected
+    agreement = 0
+    for k, (found, length) in enumerate(lines):
+        wanted, other = (first, second) if k < cut else (second, first)
+        agreement += length * ((found == wanted) - (found == other)) if found else 0
+    return agreement
 
 
 def _main_script(text: str) -> str:

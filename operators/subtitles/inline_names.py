@@ -19,6 +19,8 @@ _SOUND_BEFORE_SPEECH = re.compile(
 )
 _SENTENCE_BREAK = re.compile(r"(?:(?<=[.!?…—–\])）♪♫])|(?<=--)|(?<=[.!?…][\"'”’»]))\s+|(?<=[。！？])[”」』]?\s*")
 _SPACE = re.compile(r"\s+")
+_FULL_STOP = re.compile(r"(\w+)\.\s")
+_TITLES = frozenset({"dr", "dra", "fr", "hr", "jr", "mme", "mr", "mrs", "ms", "prof", "rev", "sr", "sra", "st"})
 _MAX_PREFIX_CHARS = 100
 """Maximum length of a name with the marks around it. The search for a name reads no more of a line."""
 
@@ -64,9 +66,8 @@ def split_turns(line: str, names: Set[str], *, bracketed: bool) -> list[str]:
     """
     parts: list[str] = []
     begin = 0
-    for at, prefix in _inline_names(line, _SPACE if _are_capitals(names) else _SENTENCE_BREAK):
-        has_speech = any(map(str.isalnum, line[begin:at]))
-        if has_speech and prefix.name in names and prefix.bracketed == bracketed:
+    for at, prefix in _inline_names(line, _SPACE if _are_capitals(names) else _SENTENCE_BREAK, names):
+        if prefix.bracketed == bracketed and any(map(str.isalnum, line[begin:at])):
             parts.append(line[begin:at].strip())
             begin = at
     return [*parts, line[begin:].strip()]
@@ -81,14 +82,24 @@ def _are_capitals(names: Set[str]) -> bool:
     return bool(names) and all(name.isupper() for name in names)
 
 
-def _inline_names(line: str, boundary: re.Pattern[str] = _SENTENCE_BREAK) -> Iterator[tuple[int, SpeakerPrefix]]:
-    """Yield the possible names within a line that have speech after them, each with its place."""
+def _inline_names(
+    line: str, boundary: re.Pattern[str] = _SENTENCE_BREAK, names: Set[str] | None = None
+) -> Iterator[tuple[int, SpeakerPrefix]]:
+    """Yield the possible names within a line that have speech after them, or only some names, each with its place."""
     after = 0
     for match in boundary.finditer(line):
         at = match.end()
-        if at > after and (prefix := _find_name(line, at)) is not None:
+        if at <= after or (prefix := _find_name(line, at)) is None:
+            continue
+        is_wanted = prefix.name in names if names is not None else not _spans_sentences(prefix.name)
+        if is_wanted:
             after = at + len(prefix.name)
             yield at, prefix
+
+
+def _spans_sentences(name: str) -> bool:
+    """Return whether a full stop within words ends a sentence: in `Yes. ANN`, but not in `Dr. Lee` and `J. Lee`."""
+    return any(match[1].casefold() not in _TITLES and len(match[1]) > 1 for match in _FULL_STOP.finditer(name))
 
 
 def _find_name(line: str, at: int) -> SpeakerPrefix | None:

@@ -77,7 +77,7 @@ def space_after_names(lines: Sequence[str]) -> list[str]:
     """Add the space between names and speech that some files lack: `Ann:Hi`.
 
     Words such as `Re:Invent` have a colon as well. So most lines of a file must begin like that, or two names must repeat, or
-    the name must have its space elsewhere.
+    the name must have its space in another line.
     """
     names = Counter(
         match["name"].strip()
