@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Set
 
 from operators.subtitles.speaker_names import (
     LEAD_IN_WORDS,
+    OPENING_BRACKETS,
     SpeakerPrefix,
     is_like_name,
     numbered_family,
@@ -19,6 +20,7 @@ _SOUND_BEFORE_SPEECH = re.compile(
 )
 _SENTENCE_BREAK = re.compile(r"(?:(?<=[.!?…—–\])）♪♫])|(?<=--)|(?<=[.!?…][\"'”’»]))\s+|(?<=[。！？])[”」』]?\s*")
 _SPACE = re.compile(r"\s+")
+_NAME_MARK = re.compile(rf"[:：{OPENING_BRACKETS}]")
 _FULL_STOP = re.compile(r"(\w+)\.\s")
 _TITLES = frozenset({"dr", "dra", "fr", "hr", "jr", "mme", "mr", "mrs", "ms", "prof", "rev", "sr", "sra", "st"})
 _MAX_PREFIX_CHARS = 100
@@ -104,7 +106,10 @@ def _spans_sentences(name: str) -> bool:
 
 def _find_name(line: str, at: int) -> SpeakerPrefix | None:
     """Return the possible name at a place in a line, if speech follows it."""
-    prefix = parse_prefix(line[at : at + _MAX_PREFIX_CHARS])
+    beginning = line[at : at + _MAX_PREFIX_CHARS]
+    if _NAME_MARK.search(beginning) is None:
+        return None
+    prefix = parse_prefix(beginning)
     if prefix is None or not prefix.rest or prefix.name.casefold() in LEAD_IN_WORDS:
         return None
     return prefix if is_like_name(prefix.name, bracketed=prefix.bracketed) else None

@@ -92,10 +92,13 @@ def space_after_names(lines: Sequence[str]) -> list[str]:
     repeated = {name for name, count in names.items() if count > 1}
     mostly = names.total() * 2 > sum(not is_sound(line) for line in lines)
     chosen = names.keys() if mostly else (names.keys() & spaced) | (repeated if len(repeated) > 1 else set())
-    if not chosen:
-        return list(lines)
-    missing = re.compile(rf"(?<![^\s>–—-])({'|'.join(map(re.escape, sorted(chosen)))}):(?=[^\W\d_])")
-    return [missing.sub(r"\1: ", line) for line in lines]
+    matches = [_UNSPACED.match(line) for line in lines]
+    return [
+        f"{line[: match.end()]} {line[match.end() :]}"
+        if match is not None and match["name"].strip() in chosen
+        else line
+        for line, match in zip(lines, matches, strict=True)
+    ]
 
 
 def is_sound(line: str) -> bool:
