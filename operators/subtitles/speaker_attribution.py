@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution
+from operators.speaker_numbering import UNKNOWN_SPEAKER
+from operators.subtitles.cue import Attribution
 from operators.subtitles.inline_names import add_inline_names, may_have_turns, split_leading_sounds, split_turns
 from operators.subtitles.markup import CueLine
 from operators.subtitles.speaker_names import (

@@ -108,12 +108,13 @@ async def resubmit_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -
     event = dead_letter_queue.to_resubmitted_event(letter)
     if letter.meeting_id is None:
         raise ConflictError("no_meeting", "the letter belongs to no meeting, so it can't be resubmitted")
-    assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
+    chunk = event.payload
+    assert isinstance(chunk, Chunk)  # noqa: S101 - `to_resubmitted_event` makes events of chunks only
     if letter.resubmitted_at is None:
         if letter.is_late_revision:
             async with services.database.connect() as conn:
                 sentences = await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, letter.meeting_id)
-            dead_letter_queue.require_new_text(letter, event.payload, sentences)
+            dead_letter_queue.require_new_text(letter, chunk, sentences)
         log_info = await services.log.read_state(str(letter.meeting_id))
         # If the log has forgotten how far a recording was, the current time is surely later.
         event = replace(event, at_ms=log_info.last_arrived_at_ms if log_info is not None else int(time.time() * 1000))
@@ -123,13 +124,13 @@ async def resubmit_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -
             raise build_conflict_error(result.reason)
         async with services.database.begin() as conn:
             letter = await dead_letter_queue.mark_resubmitted(conn, DEFAULT_TEAM_ID, letter_id)
-    assert letter.meeting_id is not None  # noqa: S101
-    assert letter.resubmitted_at is not None  # noqa: S101
+    assert letter.meeting_id is not None  # noqa: S101 - a letter without a meeting was refused above
+    assert letter.resubmitted_at is not None  # noqa: S101 - `mark_resubmitted` sets it
     return ResubmitResult(
         id=letter.id,
         meeting_id=letter.meeting_id,
         event_id=event.event_id,
-        chunk_id=event.payload.chunk_id,
+        chunk_id=chunk.chunk_id,
         resubmitted_at=letter.resubmitted_at,
         adds_sentences=letter.is_late_revision,
     )
