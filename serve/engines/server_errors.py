@@ -15,7 +15,9 @@ from serve.engines.protocol import NonRetryableError, Prompt
 
 _LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
 _PERMANENT_REJECTION = re.compile(
-    r"context.?(?:length|window|size)|maximum model length|too long|too large|maximum.{0,20}tokens"
+    r"context.?(?:length|window|size)|maximum (?:model |sequence |input |prompt )length|too long|too large"
+    r"|maximum.{0,20}tokens(?! per\b)|too many (?:\w+ )?tokens(?!.{0,40}\b(?:per|wait|try again|rate))"
+    r"|(?:prompt|input|sequence|tokens?)\b(?!.{0,60}\b(?:quota|per|rate|balance|credits?)\b).{0,40}\bexceed|reduce the length"
     r"|content.?(?:filter|policy)|json.?schema|invalid schema",
     re.I,
 )
@@ -32,17 +34,49 @@ _RETRYABLE_STATUSES = {408, 409, 425, 429}
 _GRPC_REQUEST_STATUSES = {"INVALID_ARGUMENT", "OUT_OF_RANGE", "FAILED_PRECONDITION"}
 """gRPC's counterparts of HTTP's statuses 400 to 499."""
 _STATUS_PATTERNS = (
-    (401, re.compile(r"api.?key|authenti|unauthori[sz]ed", re.I)),
-    (402, re.compile(r"quota|billing|payment|credit|balance|arrear", re.I)),
-    (404, re.compile(r"model.{0,60}(?:not.?found|not exist|unknown)|no such model|model_not_found", re.I)),
+    # Temporary, even if the message mentions a key, a quota or an account.
     (
         503,
         re.compile(
-            r"rate.?limit|too many|overload|capacity|busy|time.?d? ?out|unavailable|internal|server.?error|try again",
+            r"rate.?limit|too many requests|\bper.?(?:second|minute|hour|sec\b|min\b)|\b[RT]PM\b|tim(?:e|ed)[ _-]?out|timeout"
+            r"|(?:load.?balanc|service|upstream|gateway|server).{0,30}(?:unavailable|error|fail)",
             re.I,
         ),
     ),
-    (400, re.compile(r"inspection|moderat|content|safety|sensitive|invalid|bad.?request|unsupported|too long", re.I)),
+    (400, _PERMANENT_REJECTION),
+    (503, _MODEL_LOADING),
+    (401, re.compile(r"api.?key|authenticat|unauthori[sz]ed|credentials", re.I)),
+    (
+        402,
+        re.compile(
+            r"(?<!disk )(?<!memory )(?<!storage )quota|\bbilling\b|\bpayments?\b|\bcredits?\b|\barrear"
+            r"|\b(?:account|insufficient|low|negative|no|not enough|your|remaining|zero|available|top.?up|recharge)\W+"
+            r"(?:\w+\W+){0,2}?(?<!load )(?<!load-)balance\b"
+            r"|(?<!load )(?<!load-)\bbalance\b.{0,30}(?:insufficient|low|not enough|empty|exhaust|negative|zero|deplet|account)"
+            r"|insufficient_?balance|balance_?(?:insufficient|not_enough)",
+            re.I,
+        ),
+    ),
+    (
+        404,
+        re.compile(
+            r"model.{0,60}(?:not.?found|not exist|decommissioned|retired)"
+            r"|\bmodel\b\W{1,3}(?:[\w./:-]+\W{1,3})?(?:is |was )?(?:not|isn't) (?:a )?(?:valid|known|recogni[sz]ed|supported)\b"
+            r"|\bmodel\b.{0,60}\bunknown\b(?! (?:error|exception|failure|reason|cause))"
+            r"|(?:no such|unknown|unrecogni[sz]ed|unsupported|no|find(?: the| any)?)[ _]model\b"
+            r"(?!\W+(?:error|exception|failure|output|response|state|worker|instance|replica|server|capacity"
+            r"|(?:is |was |has been )?(?:currently |yet )?(?:loaded|available|ready|running)))"
+            r"|invalid[ _]model(?:[ _](?:name|id|identifier)\b|\W*[:=\"'`]|\W*$)|not a valid model\b|no endpoints found",
+            re.I,
+        ),
+    ),
+    (
+        503,
+        re.compile(
+            r"too many|overload|capacity|busy|unavailable|internal|server.?error|try again|upstream|gateway", re.I
+        ),
+    ),
+    (400, re.compile(r"inspection|moderat|content|safety|sensitive|invalid|bad.?request|unsupported", re.I)),
 )
 """Statuses guessed from the message, for errors that have none."""
 
