@@ -19,21 +19,43 @@ OptionalParameter = Literal["max_tokens", "max_completion_tokens", "temperature"
 _PARAMETER_STATUSES = frozenset({400, 422, 500, 501})
 """HTTP statuses of such errors. 500 is included because servers answer it if the chat template raises an error."""
 _UNSUPPORTED = re.compile(
-    r"unsupported|(?:not|n't) supported?|n[o']t (?:been )?(?:permit|allow|recogni|accept|known)"
-    r"|un(?:known|recogni[sz]ed|expected)|extra|deprecated|(?:no such|cannot find|not a valid) (?:field|param|arg)",
+    r"unsupported|(?:not|n't|n[o']t) (?:be |been |yet |currently |an? )?"
+    r"(?:support|permit|allow|recogni|accept|known|available|implement|enabled|valid\b|applicable|compatible|used\b|specified\b|set\b)"
+    r"|(?:can|could|must|may|should)(?:not|n't| not) (?:\w+ )?be\b|unavailable|incompatible|no longer|removed?\b"
+    r"|forbidden|disallow|prohibited|instead\b|un(?:known|recogni[sz]ed|expected)|extra|deprecated"
+    r"|only (?:be )?(?:specified|set|used|allowed|permitted|supported|available|valid)\b(?! (?:to|between|from|in)\b)"
+    r"|(?:no such|cannot find|invalid|illegal) (?:request )?(?:field|param|arg|key|option|property)",
     re.IGNORECASE,
 )
-_VALUE_REJECTED = re.compile(r"too (?:large|small|long|high|low)|at most|at least|maximum|exceed", re.IGNORECASE)
+_VALUE_REJECTED = re.compile(
+    r"too (?:large|small|long|high|low)|at (?:most|least)|maximum|exceed|greater than|less than|between|positive|out of range",
+    re.IGNORECASE,
+)
 """Messages about a parameter that is supported, and whose value is rejected."""
-_TEMPERATURE_REJECTED = re.compile(r"\bonly\b|must be|invalid|strictly positive|greater than|range", re.IGNORECASE)
+_TEMPERATURE_REJECTED = re.compile(
+    r"\bonly\b|(?:must|should|has to|can ?not|can't) be|invalid|strictly positive|greater than|range|\bexpected\b",
+    re.IGNORECASE,
+)
 """Messages of servers that reject the temperature that was sent. Without the parameter they use their default."""
 _SYSTEM_ROLE_UNSUPPORTED = re.compile(
-    r"system\W{0,3} (?:role|message|prompt|instruction)s?\b.{0,40}(?:not supported|unsupported|not (?:allow|enabl|permit))"
+    r"system\W{0,3} (?:role|message|prompt|instruction)s?\b.{0,40}"
+    r"(?:unsupported|unavailable|forbidden|disallowed"
+    r"|not (?:be )?(?:supported|allow|enabl|permit|available|accept|valid|implement|used))"
     r"|developer instructions? (?:is|are) not enabled"
-    r"|(?:un(?:supported|expected|known|recogni[sz]ed)|invalid) (?:message )?role\W{1,4}system"
-    r"|\bsystem\W{1,3}(?:is not one of|is not a valid role)"
-    r"|does(?: not|n't) support (?:the )?\W?system\b"
-    r"|only user\b.{0,20}\bassistant\b.{0,20}\broles? (?:are|is) supported"
+    # The role's value is rejected.
+    r"|(?:un(?:supported|expected|known|recogni[sz]ed)|invalid|illegal) (?:message |chat )?(?:role|variant|value)\W{1,4}system\b"
+    r"|\brole\b.{0,40}\b(?:invalid|unknown|unsupported|unexpected|unrecogni[sz]ed) (?:value|role)?\W{0,4}system\b"
+    r"|\brole\W{1,4}system\W{1,3}(?:(?:is|are) )?(?:invalid|unknown|unsupported|forbidden|not \w+)"
+    r"|\bsystem\W{1,3}(?:is not|isn't|is an? (?:invalid|un\w+)|(?:was )?found using\W{1,3}role\b|does not match)"
+    r"|does(?: not|n't) (?:support|accept|allow) (?:the |an? )?\W?system\b"
+    r"|no (?:support for )?\W?system\W? (?:role|message)s?\b"
+    # The other roles are listed.
+    r"|\broles?\b.{0,40}\b(?:must|should|can only|has to|expected|one of|allowed|valid|permitted)\b"
+    r"(?!.{0,80}\bsystem\b).{0,40}\buser\b"
+    r"|(?:should|must) be \W?(?:user|assistant)\W{1,3}(?:or|and)?\W{0,2}(?:user|assistant)\b(?=.{0,40}\brole\b)"
+    r"|only \W?(?:user|assistant)\b.{0,20}\b(?:user|assistant|model)\b.{0,20}\broles? (?:are|is) (?:supported|allowed|accepted)"
+    r"|(?:first message\b.{0,20}must (?:be|have|come|use)"
+    r"|(?:messages|conversation)s? (?:must|should) (?:start|begin))\b.{0,30}\buser\b"
     r"|roles must alternate",
     re.IGNORECASE,
 )
