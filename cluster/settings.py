@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
+import re
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,15 @@ from serve.engines.selection import InsightEngineOption, TranslationEngineOption
 from storage.encryption import SecretCipher
 
 MIN_SIMILARITY = 0.75
-"""Minimum similarity of a variable's name to a setting, from 0 to 1, to count as a misspelling of it."""
+"""Minimum similarity of a variable's name to a setting, from 0 to 1, to count as a misspelling of this one."""
+MAX_SUGGESTION_COUNT = 3
+"""Maximum number of settings that a variable may resemble."""
+_MIN_SCORE = 0.6
+"""Minimum score of a setting that a variable may resemble: the similarity, plus the share of common words, from 0 to 2."""
+_OTHER_VARIABLES = re.compile(r"TEST_\w+|FIREFLIES_\w+|\w*SERVICE_(?:HOST|PORT)\w*|\w*PORT_\d+_(?:TCP|UDP)\w*")
+"""Variables of the test suite, of Fireflies accounts, and those that Kubernetes sets for a service named `parley`."""
+_KEY_VARIABLE = re.compile(r"\w+_(?:KEY|TOKEN)")
+"""Variables that an engine's configuration may name."""
 
 
 class Settings(BaseSettings):
@@ -158,22 +167,37 @@ class Settings(BaseSettings):
         return max(self.live_lanes, self.live_lanes_max or 0)
 
 
-def misspelt_settings() -> dict[str, str]:
-    """Find misspelt settings among the variables of the environment and the `.env` file.
+def misspelt_settings() -> dict[str, tuple[str, ...]]:
+    """Find variables with the prefix that are no setting, in the environment and the `.env` file.
 
-    Other variables with the prefix are ignored: they may be keys of engines, or belong to another program.
+    Keys that an engine's configuration may name are ignored, unless they are close to a setting.
 
     Returns:
-        By name of the variable, the name of the setting that it resembles.
+        By name of the variable, the names of the settings that it resembles, the nearest first; empty if there is none.
     """
     settings = {name.upper() for name in Settings.model_fields}
     dotenv_names = DotEnvSettingsSource(Settings, env_ignore_empty=False).env_vars
-    suggestions: dict[str, str] = {}
+    suggestions: dict[str, tuple[str, ...]] = {}
     for name in sorted({name.upper() for name in (*os.environ, *dotenv_names)}):
         prefix, _, word = name.partition("_")
-        # The test suite has its own variables, with the prefix PARLEY_TEST_.
-        if prefix != "PARLEY" or word in settings or word.startswith("TEST_"):
+        if prefix != "PARLEY" or word in settings or _OTHER_VARIABLES.fullmatch(word):
             continue
-        if matches := get_close_matches(word, settings, 1, MIN_SIMILARITY):
-            suggestions[name] = f"PARLEY_{matches[0]}"
+        similarity = {setting: SequenceMatcher(None, word, setting).ratio() for setting in settings}
+        nearest = max(settings, key=lambda setting: similarity[setting])
+        if similarity[nearest] >= MIN_SIMILARITY:
+            suggestions[name] = (f"PARLEY_{nearest}",)
+        elif not _KEY_VARIABLE.fullmatch(word):
+            scores = {setting: similarity[setting] + _common_words(word, setting) for setting in settings}
+            likely = sorted(
+                (each for each in settings if scores[each] >= _MIN_SCORE), key=lambda each: (-scores[each], each)
+            )
+            suggestions[name] = tuple(f"PARLEY_{each}" for each in likely[:MAX_SUGGESTION_COUNT])
     return suggestions
+
+
+def _common_words(word: str, setting: str) -> float:
+    """Return the share of a variable's words that a setting's name has. A word of the description counts half."""
+    words = word.split("_")
+    description = (Settings.model_fields[setting.lower()].description or "").upper()
+    described = set(re.findall(r"\w+", description))
+    return sum(1.0 if each in setting.split("_") else 0.5 * (each in described) for each in words) / len(words)

@@ -59,7 +59,7 @@ _JSON_EXAMPLES = {
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment, and configure the logs. A misspelt setting is reported.
+    """Read the settings from the environment, and configure the logs. A variable that is no setting is reported.
 
     Args:
         overrides: values by field name that replace those of the environment; None leaves a field unchanged.
@@ -84,10 +84,10 @@ def read_settings(**overrides: Any) -> Settings:
         name = next(name for name in _JSON_EXAMPLES if re.search(rf"\b{name}\b", str(error)))
         raise InvalidInputError(f"PARLEY_{name.upper()}", f"must be JSON, such as {_JSON_EXAMPLES[name]}") from None
     configure_logging(settings.log_level)
-    for name, suggestion in misspelt_settings().items():
-        console.print(
-            f"[yellow]{sanitize_for_terminal(name)} is not a setting:[/] did you mean {suggestion}?", soft_wrap=True
-        )
+    for name, suggestions in misspelt_settings().items():
+        names = " or ".join(filter(None, (", ".join(suggestions[:-1]), *suggestions[-1:])))
+        fix = f"did you mean {names}?" if names else "docs/settings.md lists the settings."
+        console.print(f"[yellow]{sanitize_for_terminal(name)} is not a setting:[/] {fix}", soft_wrap=True)
     return settings
 
 

@@ -33,6 +33,13 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
+        ("PARLEY_REDIS", "PARLEY_REDIS_URL"),
+        ("PARLEY_VALKEY_URL", "PARLEY_REDIS_URL"),
+        ("PARLEY_REDIS_PASSWORD", "PARLEY_REDIS_URL"),
+        ("PARLEY_LANES", "PARLEY_LIVE_LANES"),
+        ("PARLEY_DATABASE_URL", "PARLEY_POSTGRES_URL"),
+        ("PARLEY_LOG", "PARLEY_LOG_LEVEL"),
+        ("PARLEY_XYZ", ""),
         ("PARLEY_LIVE_LANE", "PARLEY_LIVE_LANES"),
         ("PARLEY_POSTGRESS_URL", "PARLEY_POSTGRES_URL"),
         ("PARLEY_TRANSLATION_MODELS", "PARLEY_TRANSLATION_MODEL"),
@@ -40,6 +47,11 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         # A key named by an engine's configuration, and a variable of the test suite.
         ("PARLEY_OTHER_KEY", None),
         ("PARLEY_TEST_POSTGRES_URL", None),
+        ("PARLEY_FIREFLIES_SECRET", None),
+        # Kubernetes sets these for a service named "parley".
+        ("PARLEY_SERVICE_HOST", None),
+        ("PARLEY_API_SERVICE_PORT_HTTP", None),
+        ("PARLEY_PORT_8000_TCP_ADDR", None),
         ("PARLEY_PORT", None),
         ("PORTT", None),
     ],
@@ -47,14 +59,27 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 def test_a_misspelt_setting_is_found(
     name: str, meant: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = {name: meant} if meant else {}
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:
         patch.setenv(name, "8123")
-        assert misspelt_settings() == expected
+        _assert_reported(name, meant)
     assert misspelt_settings() == {}
     (tmp_path / ".env").write_text(f"{name}=8123\n")
-    assert misspelt_settings() == expected
+    _assert_reported(name, meant)
+
+
+def _assert_reported(name: str, nearest: str | None) -> None:
+    """Assert that a variable is reported with its nearest setting, "" without one; None means that it is ignored."""
+    found = misspelt_settings()
+    assert list(found) == ([] if nearest is None else [name])
+    if nearest is not None:
+        assert found[name][:1] == ((nearest,) if nearest else ())
+
+
+def test_a_variable_may_resemble_more_than_one_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PARLEY_LANES", "2")
+    assert misspelt_settings() == {"PARLEY_LANES": ("PARLEY_LIVE_LANES", "PARLEY_BATCH_LANES", "PARLEY_LIVE_LANES_MAX")}
 
 
 def test_commands_report_a_misspelt_setting() -> None:
