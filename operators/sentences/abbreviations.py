@@ -68,6 +68,7 @@ def words_of_all_languages(
         "vowelless_interjections",
         "answer_openers",
         "days",
+        "quotative_particles",
         "languages_without_abbreviations",
     ],
 ) -> frozenset[str]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from operators.characters import FORMAT_CHARACTERS, strip_format_characters
+from operators.sentences.abbreviations import words_of_all_languages
 from operators.sentences.full_stops import full_stop_ends_sentence, starts_lowercase
 
 WORD_SIZE = 2
@@ -22,6 +23,12 @@ MAX_WORD_CHARS = 200
 """Maximum length of a word, such as an address. Longer words are split into parts of `WORD_PART_CHARS`."""
 WORD_PART_CHARS = 20
 """Length of the parts of a word that is too long."""
+MAX_COMBINED_CHARS = 10
+"""Maximum number of combining signs by which such a part is longer."""
+MAX_MARK_CHARS = 16
+"""Maximum length of standalone marks that belong to the word before them."""
+MAX_MARK_WORDS = 2
+"""Maximum number of consecutive words of standalone marks that belong to the word before them."""
 
 # Unicode's Sentence_Terminal marks of the scripts in use, and Tibetan's. Each ends a sentence, even without a space after it.
 _SENTENCE_TERMINALS = (
@@ -49,7 +56,9 @@ _QUOTES = "\"'״"
 # Without musical notes and ornamental brackets, because these open as well as close.
 _EMOJI = "\u2600-\u2668\u2670-\u275a\u2761-\u2767\u2776-\u27bf\u2b00-\u2bff\ufe0f\u20e3\U0001f000-\U0001faff"
 _CLOSED = f"{_CLOSERS}{_QUOTES}{_EMOJI}{FORMAT_CHARACTERS}"
-_STANDALONE_MARKS = f"{_SENTENCE_TERMINALS}{_CLOSERS}{_EMOJI}{FORMAT_CHARACTERS}.!?…,;:、，；：・"
+# Commas, semicolons and colons of all scripts in use.
+_COMMAS = ",;:、，；：\u055d\u060c\u061b\u066b\u1363-\u1366\u104a\u1802\u1808\u0387\u00b7\ufe50\ufe51\ufe54\ufe55\uff64"
+_STANDALONE_MARKS = f"{_SENTENCE_TERMINALS}{_CLOSERS}{_EMOJI}{FORMAT_CHARACTERS}.!?…{_COMMAS}・\u055b\u055c\u055e"
 _TOKEN = re.compile(
     rf"(?:[{_OPENERS}]*(?:"
     rf"[{UNSPACED_SCRIPTS}](?:{_STACKED}|[{_COMBINING_SIGNS}{_SENTENCE_TERMINALS}{_CLOSED}.!?…,;:、，；：・～])*"
@@ -57,11 +66,11 @@ _TOKEN = re.compile(
     rf"|[{_SENTENCE_TERMINALS}]+[{_CLOSED}]*)"
     rf"|[{_OPENERS}]+)"
     # "Ça va ?", "« Bonjour. »": standalone marks and closers belong to the word before them.
-    rf"(?:\s+[{_STANDALONE_MARKS}]+(?=\s|$))*"
+    rf"(?:\s+[{_STANDALONE_MARKS}]{{1,{MAX_MARK_CHARS}}}[{_QUOTES}]?(?=\s|$)){{0,{MAX_MARK_CHARS // 2}}}"
 )
 _UNSPACED_WORD = re.compile(rf"[{_OPENERS}]*[{UNSPACED_SCRIPTS}]")
 _UNSPACED_CHARACTER = re.compile(f"[{UNSPACED_SCRIPTS}]")
-_COMMAS = ",;:、，；："
+_COMMA = re.compile(f"[{_COMMAS}]")
 _NEEDS_NO_SPACE = re.compile(rf"[{UNSPACED_SCRIPTS}{_SENTENCE_TERMINALS}、，；：・～{_WIDE_OPENERS}」』）】〉》〕]")
 _MARKS = f"{_SENTENCE_TERMINALS}.!?…; "
 # At the end of a word these close, even if they open in other positions: „…“, ‚…‘, »…«.
@@ -71,9 +80,18 @@ _QUOTES_AND_BRACKETS = f"{_OPENERS}{_CLOSERS}{_QUOTES}".replace("\\", "")
 _FOOTNOTE_MARKS = "*†‡§¹²³⁰⁴-⁹–—"
 _AFTER_MARK = re.compile(rf"(?:\[\d{{1,3}}\]|[\s{_EMOJI}{_FOOTNOTE_MARKS}{re.escape(_CLOSING_AT_WORD_END)}])+\Z")
 _SONG = re.compile("[♩-♯]+")
-_ONLY_STANDALONE_MARKS = re.compile(rf"[\s{_STANDALONE_MARKS}]+\Z")
-_LEADING_MARKS = re.compile(rf"[{_SENTENCE_TERMINALS}{_CLOSERS}.!?…,;:、，；：]+(?:\s|\Z)")
+_ONLY_STANDALONE_MARKS = re.compile(
+    rf"[{_STANDALONE_MARKS}][\s{_STANDALONE_MARKS}{_QUOTES}]{{0,{MAX_MARK_CHARS - 1}}}\Z"
+)
+_LEADING_MARKS = re.compile(
+    rf"[{_SENTENCE_TERMINALS}{_CLOSERS}.!?…{_COMMAS}\u055b\u055c\u055e][{_SENTENCE_TERMINALS}{_CLOSERS}{_QUOTES}.!?…{_COMMAS}]*(?:\s|\Z)"
+)
 """Marks at the beginning of a text that belong to the text before it, without a space between them."""
+_TRAILING_OPENER = re.compile(r"[(\[{≪¿¡„‚]\Z|(?:\A|[\s(\[{¿¡„‚“‘«‹])[“‘«‹]\Z")
+"""An opening mark at the end of a text, which belongs to the text after it. “ may close as well, next to a word: „…“."""
+_STRAIGHT_QUOTE = re.compile(r'"[.!?…,;:]*(?:\s|\Z)')
+_LOW_QUOTE_CLOSER = re.compile(r"[“‘][.!?…,;:]*(?:\s|\Z)")
+_ONLY_OPENERS = re.compile(f"[{_OPENERS}]+\\Z")
 
 
 class WordSpans(NamedTuple):
@@ -101,18 +119,17 @@ def split_words(text: str) -> WordSpans:
         for start, stop in _split_long_word(text, match.start(), match.end()):
             starts.append(start)
             stops.append(stop)
-            sizes.append(sizes[-1] + size)
+            sizes.append(sizes[-1] + (WORD_SIZE if stop - start >= WORD_PART_CHARS else size))
     return WordSpans(tuple(starts), tuple(stops), tuple(sizes))
 
 
 def _split_long_word(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a word that is too long. No character is separated from its combining signs."""
+    """Yield the parts of a word that is too long. No character is separated from its combining signs, if they are few."""
     end = next((i for i in range(start, stop) if text[i].isspace()), stop)
     while end - start > MAX_WORD_CHARS:
         part = start + WORD_PART_CHARS
-        while part < end and (
-            unicodedata.category(text[part])[0] in "MC" or unicodedata.category(text[part - 1]) == "Cf"
-        ):
+        limit = min(end, part + MAX_COMBINED_CHARS)
+        while part < limit and _is_combined(text, part):
             part += 1
         yield start, part
         start = part
@@ -120,14 +137,28 @@ def _split_long_word(text: str, start: int, stop: int) -> Iterator[tuple[int, in
         yield start, stop
 
 
+def _is_combined(text: str, offset: int) -> bool:
+    """Return whether a character is one with the character before it: a combining sign, or a part of an emoji."""
+    return (
+        unicodedata.category(text[offset])[0] in "MC"
+        or unicodedata.category(text[offset - 1]) == "Cf"
+        or "\U0001f3fb" <= text[offset] <= "\U0001f3ff"
+    )
+
+
 def is_attached_punctuation(word: str) -> bool:
-    """Return whether a word consists of marks, closing quotes and emoji only, which belong to the word before it."""
+    """Return whether a word consists of a few marks, closing quotes and emoji only, which belong to the word before it."""
     return _ONLY_STANDALONE_MARKS.match(word) is not None
 
 
+def is_opening_punctuation(word: str) -> bool:
+    """Return whether a word consists of opening quotes and brackets only, which belong to the word after it."""
+    return _ONLY_OPENERS.match(word) is not None
+
+
 def is_pause(text: str, stop: int) -> bool:
-    """Return whether a script without spaces has a space or a comma at an offset: a pause."""
-    if text[stop - 1] in _COMMAS:
+    """Return whether a text in a script without spaces has a space or a comma at an offset, which indicates a pause."""
+    if _COMMA.match(text, stop - 1):
         stop -= 1
     elif not text[stop : stop + 1].isspace():
         return False
@@ -140,11 +171,27 @@ def splits_unspaced_text(text: str, stop: int) -> bool:
 
 
 def join_text(left: str, right: str) -> str:
-    """Join two texts, with a space unless their script, or a mark at the start of the second, needs none."""
-    tight = _LEADING_MARKS.match(right) or (_NEEDS_NO_SPACE.match(left[-1:]) and _NEEDS_NO_SPACE.match(right[:1]))
+    """Join two texts, with a space unless their script, or a mark between them, needs none."""
+    tight = (
+        _LEADING_MARKS.match(right)
+        or _TRAILING_OPENER.search(left, max(len(left) - 2, 0))
+        or (_NEEDS_NO_SPACE.match(left[-1:]) and _NEEDS_NO_SPACE.match(right[:1]))
+        or _is_within_quotes(left, right)
+    )
     if left and right and not tight:
         return f"{left} {right}"
     return left + right
+
+
+def _is_within_quotes(left: str, right: str) -> bool:
+    """Return whether a quote between two texts is at the begin or end of the quotation, by the quotes before it."""
+    if left.endswith('"') and (len(left) == 1 or left[-2].isspace()):
+        return left.count('"') % 2 == 1
+    if _STRAIGHT_QUOTE.match(right):
+        return left.count('"') % 2 == 1
+    if _LOW_QUOTE_CLOSER.match(right):
+        return left.count("„") + left.count("‚") > left.count("“") + left.count("‘")
+    return False
 
 
 def normalized_letters(text: str) -> str:
@@ -161,8 +208,15 @@ def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, langu
         after: the next word; None if there is none yet.
         language: the language tag, for abbreviations and ordinals. If None, `operators.sentences.full_stops` chooses one.
     """
-    if after is not None and is_attached_punctuation(after):
+    is_marks = is_attached_punctuation(word)
+    if (
+        after is not None
+        and is_attached_punctuation(after)
+        and not (is_marks and len(before) == MAX_MARK_WORDS and is_attached_punctuation(before[-1]))
+    ):
         return False  # The decision is made at the last mark that belongs to the word.
+    if is_marks and len(before) < MAX_MARK_WORDS and all(map(is_attached_punctuation, before)):
+        return False  # Nothing was said before these marks.
     while before and is_attached_punctuation(word):
         before, word = before[:-1], before[-1] + word
     word = strip_format_characters(word)
@@ -173,6 +227,8 @@ def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, langu
         return False
     closed = any(character in _CLOSING_AT_WORD_END for character in word[len(marked) :])
     core = core.strip(_QUOTES_AND_BRACKETS)
+    if closed and after is not None and after.startswith(_quotative_particles()):  # 「行こう。」と言った
+        return False
     if any(character in _SENTENCE_TERMINALS for character in mark):
         return True
     if ";" in mark:  # The Greek question mark.
@@ -185,6 +241,11 @@ def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, langu
     if mark != "." or not core or _NEEDS_NO_SPACE.match(core[-1]):
         return True
     return full_stop_ends_sentence(before, core, None if after is None else following, language)
+
+
+@cache
+def _quotative_particles() -> tuple[str, ...]:
+    return tuple(words_of_all_languages("quotative_particles"))
 
 
 @lru_cache(maxsize=2048)

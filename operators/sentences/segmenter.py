@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from operators.sentences.boundaries import (
+    MAX_MARK_WORDS,
     WORD_SIZE,
     WordSpans,
     is_attached_punctuation,
+    is_opening_punctuation,
     is_pause,
     join_text,
     sentence_ends,
@@ -237,16 +239,17 @@ class _Segmenter:
         for i in range(first, last[0] + 1):
             if i > first and self._has_pause_before(i):
                 return (i - 1, len(self.word_spans[i - 1].stops) - 1), SentenceBoundary.PAUSE
-            if (cut := self._length_limit(i, size_before - self.sizes_before[i])) and (
-                cut := self._with_attached_marks(cut)
-            ) < last:
-                return cut, SentenceBoundary.LENGTH
+            if cut := self._length_limit(i, size_before - self.sizes_before[i]):
+                cut = self._with_attached_marks(cut)
+                return (cut, SentenceBoundary.LENGTH) if cut < last else None
         return None
 
     def _has_pause_before(self, i: int) -> bool:
-        """Return whether a pause precedes a chunk. Standalone marks belong to the speech before them, without a pause."""
-        return self.chunks[i].start - self.chunks[i - 1].end >= PAUSE_S and not is_attached_punctuation(
-            self._word_text(i, 0)
+        """Return whether a pause precedes a chunk. Standalone marks belong to the speech next to them, without a pause."""
+        return (
+            self.chunks[i].start - self.chunks[i - 1].end >= PAUSE_S
+            and not is_attached_punctuation(self._word_text(i, 0))
+            and not is_opening_punctuation(self._word_text(i - 1, -1))
         )
 
     def _length_limit(self, i: int, size_before: int) -> tuple[int, int] | None:
@@ -289,9 +292,10 @@ class _Segmenter:
 
     def _with_attached_marks(self, cut: tuple[int, int]) -> tuple[int, int]:
         """Move a boundary behind the marks that belong to its word."""
-        while (following := self._word_after(*cut))[0] < len(self.chunks) and is_attached_punctuation(
-            self._word_text(*following)
-        ):
+        for _ in range(MAX_MARK_WORDS):
+            following = self._word_after(*cut)
+            if following[0] == len(self.chunks) or not is_attached_punctuation(self._word_text(*following)):
+                break
             cut = following
         return cut
 

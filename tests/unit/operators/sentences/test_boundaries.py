@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.sentences.boundaries import WORD_SIZE, is_sentence_end, join_text, sentence_ends, split_words
+from operators.sentences.boundaries import (
+    MAX_WORD_CHARS,
+    WORD_SIZE,
+    is_sentence_end,
+    join_text,
+    sentence_ends,
+    split_words,
+)
 
 
 def split_sentences(text: str, language: str | None = None) -> list[str]:
@@ -77,6 +84,15 @@ def split_sentences(text: str, language: str | None = None) -> list[str]:
         "≪no n≫ um ≪the≫.|The P_G_C_.|Yes.",
         "Wait ≪no≫.|So.",
         "Okay.|good morning.",
+        # Marks before the first sentence.
+        ". Hello there.|Yes.",
+        "! Hello there.|Yes.",
+        "。はい。|そうです。",
+        # A quotation within a sentence.
+        "「行こう。」と言った。|はい。",
+        "「行こう！」って言った。|はい。",
+        "『本当？』と彼は聞いた。|はい。",
+        "「行こう。」|はい。",
     ],
 )
 def test_sentence_ends_match_manual_segmentation(text: str) -> None:
@@ -119,6 +135,32 @@ def test_split_words_at_spaces_and_unspaced_scripts_into_characters() -> None:
         ("好。", "Yes", "好。 Yes"),
         ("", "we", "we"),
         ("안녕", "하세요", "안녕 하세요"),
+        ("He met (", "Bob", "He met (Bob"),
+        ("He met [", "Bob", "He met [Bob"),
+        ("He said “", "Go", "He said “Go"),
+        ("“", "Go", "“Go"),
+        ("(“", "Go", "(“Go"),
+        ("He said “Go", "”", "He said “Go”"),
+        ("Er sagt „", "Ja", "Er sagt „Ja"),
+        ("Er sagt „Ja", "“", "Er sagt „Ja“"),
+        ("Er sagt „Ja“", "oder", "Er sagt „Ja“ oder"),
+        ("«", "Oui", "«Oui"),
+        ("¿", "Vienes", "¿Vienes"),
+        ("¡", "Sí", "¡Sí"),
+        ("نعم", "،", "نعم،"),
+        ("نعم", "؛", "نعم؛"),
+        ("נכון", ",", "נכון,"),
+        ("Այո", "՞", "Այո՞"),
+        ("አዎ", "፣", "አዎ፣"),
+        ("everyone", '."', 'everyone."'),
+        ("everyone", ".'", "everyone.'"),
+        ("everyone", "?”", "everyone?”"),
+        ('He is "', "good", 'He is "good'),
+        ('He is "good', '"', 'He is "good"'),
+        ('He is "good"', "today", 'He is "good" today'),
+        ("He is", '"', 'He is "'),
+        ("I go", "—", "I go —"),
+        ("I go", "(", "I go ("),
     ],
 )
 def test_join_text_adds_a_space_only_if_the_script_needs_it(left: str, right: str, whole: str) -> None:
@@ -154,4 +196,54 @@ def test_boundary_depends_on_two_words_before_and_one_after(left: str, right: st
 def test_long_runs_of_marks_are_processed_fast() -> None:
     text = "!" * 10_000 + ")" * 9_000 + "@"
     assert sentence_ends((), text, None, None) == ()
-    assert len(split_words(". " * 9_999 + ".").stops) == 1
+    assert len(split_words(". " * 9_999 + ".").stops) < 2_000
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(
+            "a",
+            "5",
+            "_",
+            "-",
+            ".",
+            "!",
+            "?",
+            "…",
+            ",",
+            "。",
+            "।",
+            "،",
+            "(",
+            ")",
+            "“",
+            "”",
+            '"',
+            "'",
+            "😀",
+            "🇵🇹",
+            "👍🏽",
+        ),
+        *(
+            "👨\u200d👩\u200d👧",
+            "\u0301",
+            "a\u0301",
+            "\u200d",
+            "\ufe0f",
+            "\u0e31",
+            "\u3099",
+            "ー",
+            "中",
+            "กำ",
+            "ا",
+            "?!",
+        ),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "Hi ", "Hi there. "])
+@pytest.mark.parametrize("separator", ["", " "])
+def test_words_of_any_character_are_bounded(unit: str, prefix: str, separator: str) -> None:
+    starts, stops, sizes = split_words(prefix + separator.join([unit] * 5_000))
+    assert max(stop - start for start, stop in zip(starts, stops, strict=True)) <= MAX_WORD_CHARS
+    assert sizes[-1] >= len(starts)

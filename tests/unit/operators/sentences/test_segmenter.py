@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,9 @@ WORDS = [
     "😀",
     "\u200b",
     "ก็ดี",
+    "(",
+    "“",
+    '."',
 ]
 
 
@@ -188,3 +192,30 @@ def test_segmentation_can_resume_at_a_final_boundary(texts: list[str], gap: floa
 
 def _places_after(found: list[Segment], chunks: list[ChunkState], place: SegmenterPosition) -> list[SegmenterPosition]:
     return [position_after(segment, chunks, place) for segment in found]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "sentence"),
+    [
+        (("He met (", "Bob", ") today."), "He met (Bob) today."),
+        (("He said “", "Go", "” to me."), "He said “Go” to me."),
+        (("¿", "Vienes", "?"), "¿Vienes?"),
+        (("نعم", "،", "أنا هنا."), "نعم، أنا هنا."),
+        (("She knows everyone", '."'), 'She knows everyone."'),
+        (("He is", '"', "good", '"', "today."), 'He is "good" today.'),
+        (("(", "Bob", ")", "came", "."), "(Bob) came."),
+        ((".", "Hello there."), ". Hello there."),
+        (("!", ".", "Hello there."), "!. Hello there."),
+    ],
+)
+def test_punctuation_of_its_own_chunk_belongs_to_a_word(chunks: tuple[str, ...], sentence: str) -> None:
+    for gap in (0.1, 5):
+        assert segment_texts(*chunks, gap=gap) == [(sentence, SentenceBoundary.MARK)]
+
+
+@pytest.mark.parametrize("mark", ["😀", "🇵🇹", ".", "!", ",", "\u0301", "”", "(", '"', "。", "\u200b"])
+@pytest.mark.parametrize("first", ["Hi", "Hi there.", "嗨"])
+def test_sentences_of_marks_are_bounded(mark: str, first: str) -> None:
+    texts = [[first, *[mark] * 1_000], [first, mark * 5_000], [first, " ".join([mark] * 5_000)], [mark * 10_000]]
+    for chunks in texts:
+        assert max(len(text) for text, _ in segment_texts(*chunks)) < 2_000
