@@ -23,6 +23,7 @@ class LanguageRules(NamedTuple):
         sentence_openers: words that open sentences.
         ordinal_introducers: words before an ordinal, if the language writes ordinals with a full stop; None if it doesn't.
         cardinal_introducers: words after which a number is no ordinal.
+        months: names of months, which follow an ordinal, if the language writes no other ordinals with a full stop.
     """
 
     never_final: frozenset[str] = frozenset()
@@ -32,6 +33,7 @@ class LanguageRules(NamedTuple):
     sentence_openers: frozenset[str] = frozenset()
     ordinal_introducers: frozenset[str] | None = None
     cardinal_introducers: frozenset[str] = frozenset()
+    months: frozenset[str] = frozenset()
 
 
 _LANGUAGE_ALIASES = {

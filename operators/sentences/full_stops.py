@@ -71,7 +71,7 @@ class _FullStop:
         part = _last_part(key)
         if core.isdigit():
             return self._number_ends()
-        if self.following[:1] in ("&", "+", "=", "/", "%") and self.following:
+        if self.following[:1] in ("&", "+", "=", "/", "%", "§", "№") and self.following:
             return False
         if key in rules.never_final or part in rules.never_final:
             return False
@@ -82,17 +82,19 @@ class _FullStop:
         if self.subtag == "en" and core == "I" and not self._is_beside_initial():
             return True
         if part in rules.ambiguous_words and not (part in rules.usually_inner and core[:1].isupper()):
+            if core[:1].isupper() and self.next_is_lowercase and self.before and not self._is_first_word():
+                return False
             return not (self._is_numeral(self.next_word) or (self._is_after_number() and self.next_is_lowercase))
         if self.subtag != "en" and _ROMAN.match(core) and (ends := self._roman_ends()) is not None:
             return ends
-        if key in rules.possibly_final:
+        if key in rules.possibly_final and not (key in rules.usually_inner and core[:1].isupper()):
             return (
                 self.next_is_capitalized
                 and not (self.next_word.isupper() and len(self.next_word) > 1)
                 and self.next_word not in words_of_all_languages("days")
             )
         inner = key in rules.usually_inner or part in rules.usually_inner
-        if inner and self._is_numeral(self.next_word):
+        if inner and (self._is_numeral(self.next_word) or self.next_is_lowercase):
             return False
         if self.subtag in SENTENCEX_LANGUAGES:
             return self._ends_by_sentencex()
@@ -105,7 +107,10 @@ class _FullStop:
         if _has_no_vowel(core) and (titled or not self.next_is_capitalized):
             return False
         if inner or (self.subtag == "de" and key.endswith("str")) or _has_inner_stops(core):
-            return self.next_is_capitalized and (self.next_opens_sentence or self._is_after_number())
+            is_acronym = self.next_word.isupper() and len(self.next_word) > 1
+            return self.next_is_capitalized and (
+                self.next_opens_sentence or (self._is_after_number() and not is_acronym)
+            )
         if len(core) == 1 and core.isalpha():
             return self._letter_ends()
         # In a language without known abbreviations, a lowercase letter shows that the sentence continues.
@@ -123,6 +128,8 @@ class _FullStop:
             return not ((introduced and short) or begins)
         if self.next_word in words_of_all_languages("answer_openers"):
             return True
+        if short and self.next_word in self.rules.months:
+            return False
         if ordinals is not None and (self.next_is_lowercase or self.following[:1].isdigit()):
             return False
         if begins:
