@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple
@@ -23,8 +24,21 @@ _MAX_ENDING_LETTERS = 2
 """Letters at a word's end that another form may lack. That form may have one letter more instead (`reunião`, `reuniões`)."""
 _PLURAL_ENDINGS = ("s", "es")
 _LAST_VOWEL = re.compile("(?<=...)[aeiouyаеиоуыэюяіїєьαηο]$")
+_STEM_VOWELS = {"a": ("a", "oi", "oj"), "i": ("i", "e")}
+"""The vowels of Finnish stems, by the last vowel of the first form."""
 _MIN_COMPOUND_LETTERS = 3
 """Length in letters from which the text after a word may be another word of a compound."""
+_VOWELS = "aeiouyæøœаеиоуыэюяіїєαεηιουω"
+_STEM_VOWEL = re.compile(f"[{_VOWELS}](?=[^{_VOWELS}]+$)")
+"""The last vowel before a consonant at the end of a stem."""
+_UMLAUT_ENDING = f"[{_VOWELS}][^{_VOWELS}].{{0,3}}"
+"""Endings after a stem with another vowel: `böck-er`, `bøk-ene`, `sted-en`."""
+_NOUN_ENDING = re.compile(
+    r"[aeiouy]{0,3}(?:m|ch|h|v|w|j|mi|ma|mu|go|ga|ho|s|t)?|[аеиоуыэюяіїє]{0,3}(?:м|х|в|ми|ма|го|му|т)?"
+)
+"""Case endings of the Slavic and Baltic languages. A soft sign doesn't count."""
+_FIRST_VOWEL_ROUND = re.compile(f"[^{_VOWELS}]*[ou]")
+"""Finnish words whose plural has `i` in place of `a`: `koira`, `koiria`."""
 _ARABIC_ARTICLE = "ال"
 _FEMININE_ENDING, _FEMININE_WITHIN_WORD = "ة", "ت"
 """The ending of many Arabic words, and its form before an attached suffix."""
@@ -41,6 +55,12 @@ class _InflectionRules(NamedTuple):
     merged_doubles: re.Pattern[str] | None = None
     stem_changes: tuple[tuple[str, str], ...] = ()
     case_endings: re.Pattern[str] | None = None
+    spellings: tuple[tuple[str, str], ...] = ()
+    stem_vowels: tuple[tuple[str, str], ...] = ()
+    stem_consonants: tuple[tuple[str, str], ...] = ()
+    inserted_vowels: str = ""
+    gradation: bool = False
+    name_suffixes: re.Pattern[str] | None = None
 
 
 @cache
@@ -51,6 +71,8 @@ def _rules_for(language: str) -> _InflectionRules:
         values["endings"] = frozenset(values["endings"])
     if "merged_doubles" in values:
         values["merged_doubles"] = re.compile(rf"([{''.join(values['merged_doubles'])}])\1")
+    if "name_suffixes" in values:
+        values["name_suffixes"] = re.compile(rf"(?<=[A-Za-z\d_/])-(?:{'|'.join(values['name_suffixes'])})(?!\w)")
     if "case_endings" in values:
         values["case_endings"] = _case_pattern(**values["case_endings"])
     return _InflectionRules(**values)
@@ -79,7 +101,8 @@ def has_term(text: str, term: str, language: str) -> bool:
     """
     if contains_term(text, term):
         return True
-    plain_text, plain_term, language_code = _without_accents(text), _without_accents(term), base_language(language)
+    language_code = base_language(language)
+    plain_text, plain_term = (_without_accents(_unify_spellings(each, language_code)) for each in (text, term))
     if language_code in LANGUAGES_WITHOUT_SPACES:
         return _without_spaces(plain_term) in _without_spaces(plain_text)
     if _UNINFLECTABLE.search(plain_term):
@@ -91,6 +114,19 @@ def has_term(text: str, term: str, language: str) -> bool:
     )
 
 
+def without_name_suffixes(text: str, language: str) -> str:
+    """Return a text without the endings that its language appends to a name with a hyphen: `@bob-ot`."""
+    suffixes = _rules_for(base_language(language)).name_suffixes
+    return suffixes.sub("", text) if suffixes else text
+
+
+def _unify_spellings(text: str, language: str) -> str:
+    """Replace vowels that change within words of a language, and that differ only in their accents."""
+    for spelling, other in _rules_for(language).spellings:
+        text = text.casefold().replace(spelling, other)
+    return text
+
+
 def _is_same_word(word: str, form: str, language: str) -> bool:
     """Whether a word of a text is a form of a term's word."""
     if word == form:
@@ -100,6 +136,8 @@ def _is_same_word(word: str, form: str, language: str) -> bool:
         _is_form(word, form, language)
         or ((levelled, levelled_form) != (word, form) and _is_gradation_form(levelled, levelled_form, language))
         or any(_is_stem(each, form, levelled_form, language) for each in _changed_stems(word, language))
+        or _is_alternating_form(word, form, language)
+        or (_rules_for(language).gradation and _is_vowel_stem_form(word, levelled_form, language))
     )
 
 
@@ -173,6 +211,96 @@ def _is_short_form(word: str, form: str, language: str) -> bool:
         and form.startswith(_LAST_VOWEL.sub("", word))
         and len(form) <= len(word) + _MAX_ENDING_LETTERS
     )
+
+
+def _is_alternating_form(word: str, form: str, language: str) -> bool:
+    """Whether a word is a form whose stem has another vowel or last consonant: `bok`, `böcker`; `ruka`, `ruce`."""
+    rules = _rules_for(language)
+    stems = list(_alternating_stems(word, rules))
+    if rules.short_words != "inflected":
+        return any(
+            re.fullmatch(f"{stem}{stem[-1]}?{_UMLAUT_ENDING}", form)
+            or (form in (stem, f"{stem}{stem[-1]}") and form[-2] == form[-1])
+            for stem in stems
+        )
+    form = form.replace("ь", "")
+    return any(
+        form.startswith(stem)
+        and (len(stem) > _MAX_ENDING_LETTERS or form != stem)
+        and _NOUN_ENDING.fullmatch(form[len(stem) :])
+        for stem in stems
+    )
+
+
+def _alternating_stems(word: str, rules: _InflectionRules) -> Iterator[str]:
+    """Yield the stems of a word with another vowel, another last consonant, or a vowel less or more before it."""
+    stem = word.rstrip("ь") if rules.short_words != "inflected" else word.rstrip("ь").rstrip(_VOWELS)
+    stems = [stem]
+    if (vowel := _STEM_VOWEL.search(stem)) is not None:
+        at = vowel.start()
+        stems += [stem[:at] + new + stem[at + 1 :] for old, new in rules.stem_vowels if vowel[0] == old]
+        if vowel[0] in rules.inserted_vowels and len(stem) - at == 2 and at > 0:
+            stems.append(stem[:at] + stem[at + 1 :])
+    for each in stems:
+        if len(each) <= (1 if rules.short_words == "inflected" else _MAX_ENDING_LETTERS):
+            continue
+        if each != word:
+            yield each
+        for old, new in rules.stem_consonants:
+            if each.endswith(old) and len(each) > len(old):
+                yield each.removesuffix(old) + new
+    if stem != word and len(stem) > _MAX_ENDING_LETTERS and stem[-2] not in _VOWELS:
+        for vowel in rules.inserted_vowels:
+            yield f"{stem[:-1]}{vowel}{stem[-1]}"
+
+
+def _is_vowel_stem_form(word: str, form: str, language: str) -> bool:
+    """Whether a word is a Finnish or Estonian form: a stem with another vowel or without its `k`, followed by a case ending.
+
+    Args:
+        word: the word in its first form.
+        form: the other word, with sounds levelled.
+        language: the language code.
+    """
+    cases = _rules_for(language).case_endings
+    return cases is not None and any(
+        form.startswith(stem) and cases.fullmatch(form[len(stem) :])
+        for stem in (_level_sounds(each, language) for each in _vowel_stems(word))
+        if len(stem) > _MAX_ENDING_LETTERS
+    )
+
+
+def _vowel_stems(word: str) -> Iterator[str]:
+    """Yield the stems of a Finnish word: `luvu` of `luku`, `kalo` of `kala`, `ihmis` of `ihminen`, `toi` of `työ`."""
+    if word.endswith("nen"):
+        yield word.removesuffix("nen") + "s"
+        return
+    base, last = word[:-1], word[-1]
+    if last not in "aeiouy":
+        return
+    if word[-2:] in ("uo", "yo", "ie") or base[-1:] == last:
+        plural = f"{word[:-2]}{last}i"
+        yield from (f"{plural}{consonant}" for consonant in "tslh")
+    bases = [base]
+    if base[-1:] in tuple("kg") and len(base) > 1:
+        rest = base[:-1]
+        if rest[-1] == last and last in "uy":
+            bases.append(f"{rest}v")
+        elif rest[-1] in "aeiouylrh":
+            bases.append(rest)
+        if rest[-1] in "lrh":
+            bases.append(f"{rest}j")
+        if rest[-1] == "i" and rest[-2:-1] in tuple("aou"):
+            bases.append(f"{rest[:-1]}j")
+    if base.endswith("ps"):
+        yield f"{base[:-2]}s"
+    if last == "i" and base[-1:] in ("l", "n", "r"):
+        yield base
+    for each in bases:
+        for vowel in _STEM_VOWELS.get(last, (last,)):
+            yield each + vowel
+        if last == "a" and _FIRST_VOWEL_ROUND.match(word):
+            yield f"{each}i"
 
 
 def _is_compound_part(word: str, form: str, language: str) -> bool:
