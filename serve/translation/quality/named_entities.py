@@ -10,23 +10,41 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from serve.text.languages import base_language, language_and_script
-from serve.translation.quality.term_forms import has_term
+from serve.translation.quality.term_forms import has_term, without_name_suffixes
 
 LETTER_RANGES = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 """Latin, Greek and Cyrillic letters: next to one of them, another letter belongs to the same word."""
 _FILE_EXTENSIONS = (
-    r"(?:pdf|docx?|xlsx?|pptx?|csv|tsv|txt|json|ya?ml|xml|py|js|ts|go|rs|java|cpp|sh|sql|md|html?|css|png|jpe?g|gif|svg|zip|tar"
-    r"|gz|exe|dll|log|ini|cfg|conf|toml|mp[34]|wav|ipynb|gguf)"
+    r"(?:pdf|docx?|xlsx?|pptx?|csv|tsv|txt|rtf|od[pst]|epub|jsonl?|ya?ml|xml|py|js|mjs|tsx?|jsx|vue|go|rs|rb|php|java|kts?|cpp|hpp"
+    r"|cs|swift|scala|sh|bat|ps1|sql|md|rst|html?|css|scss|png|jpe?g|gif|svg|webp|bmp|tiff?|ico|psd|zip|tar|t?gz|bz2|xz|7z|rar"
+    r"|whl|jar|apk|dmg|iso|deb|rpm|exe|dll|so|bin|log|ini|cfg|conf|toml|env|lock|bak|old|orig|tmp|patch|diff|mp[34]|m4a|wav|flac"
+    r"|ogg|mov|avi|mkv|webm|srt|vtt|ipynb|gguf|onnx|parquet|db|sqlite|tf|proto)"
 )
+_TOP_LEVEL_DOMAINS = (
+    r"(?:com|org|net|edu|gov|mil|int|info|biz|app|dev|cloud|tech|online|site|shop|store|blog|wiki|news|live|link|page|xyz|agency"
+    r"|studio|design|software|systems|solutions|digital|network|world|bank|health|museum|academy|community|company|group|media"
+    r"|(?!js|py|md|rs|sh|cs|kt|ts|go|tf|db|gz|st|nd|rd|th|ps|eg|ie\b)[a-z]{2})"
+)
+"""Without the ends of files. Two letters are a country's."""
+_FOLDERS = (
+    r"(?:docs?|src|tests?|libs?|bin|build|dist|config|data|scripts?|assets?|public|static|images|img|vendor|apps?|api|etc|var|tmp"
+    r"|temp|home|logs?|models?|examples?|tools|utils|packages|node_modules|templates|migrations|reports|uploads|downloads|backups?)"
+)
+_LABEL = r"[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?"
 _ADDRESS = re.compile(
     r"(?:https?://|www\.)[!#-;=?-~]+"
-    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
-    r"|(?<![\w.-])(?:[a-z\d-]{1,63}\.){1,9}(?:com|org|net|io|dev|edu|gov|app)\b(?:/[!#-;=?-~]*)?"
-    # A handle; a path from a root, a drive or a folder; a file; a program identifier.
+    # An e-mail address, or an address of SSH with a path.
+    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+(?::[\w.~-]{1,99}(?:/[\w.~-]{1,99}){1,20})?"
+    # A host with a path, or alone. A host's last part has small letters, unlike the word after a forgotten space.
+    rf"|(?<![\w.@/\\-])(?:{_LABEL}\.){{1,9}}(?:{_TOP_LEVEL_DOMAINS}|(?-i:[a-z]{{2,24}}))(?::\d{{2,5}})?/[!#-;=?-~]+"
+    rf"|(?<![\w.@/\\-])(?:(?=[a-z\d-]{{0,62}}[a-z][a-z\d-])[a-z\d][a-z\d-]{{1,62}}\.){{1,9}}(?-i:{_TOP_LEVEL_DOMAINS})\b(?!\.[\w])(?::\d{{2,5}}\b)?/?"
+    # A handle; a channel; a path from a root, a drive, a server or a folder; a file; a folder; a program identifier.
     r"|(?<![\w@./-])@[a-z_][\w.-]{1,63}"
-    r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)?[/\\][\w.-]{1,99}(?:[/\\][\w.-]{1,99}){1,20}[/\\]?"
+    r"|(?<![\w#&./])#[a-z_][\w-]{1,79}"
+    r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:|[/\\])?[/\\][\w.-]{1,99}(?:[/\\][\w.-]{1,99}){1,20}[/\\]?"
     r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)[/\\][\w.-]{1,99}[/\\]?"
-    rf"|(?<![\w/\\.-])(?:[\w.-]{{1,99}}[/\\]){{0,20}}[\w-]{{1,99}}(?:\.[\w-]{{1,20}}){{0,3}}\.{_FILE_EXTENSIONS}\b"
+    rf"|(?<![\w/\\.-])(?:[\w.-]{{1,99}}[/\\]){{0,20}}[\w-]{{1,99}}(?:\.[\w-]{{1,20}}){{0,3}}\.{_FILE_EXTENSIONS}\b(?!\.\w)"
+    rf"|(?<![\w/\\.-])(?:{_FOLDERS}/|[a-z][\w.-]{{1,99}}/(?=[.,;:!?)\]\"']|$)|(?:[\w.-]{{2,99}}/){{2,20}})(?!\w)"
     r"|(?<![\w@./-])_{0,2}[a-z][a-z\d]{0,40}(?:_+[a-z\d]{1,40}){1,10}_{0,2}(?![\w-])",
     # ASCII letters only: letters of scripts without spaces may stand right next to an address.
     re.IGNORECASE | re.ASCII,
@@ -86,6 +104,7 @@ def missing_names(
     compact_translation = _compact(translation)
     kept_addresses = set(find_addresses(unicodedata.normalize("NFKC", translation)))
     kept_addresses |= {_CASE_SUFFIX.sub("", address) for address in kept_addresses}
+    kept_addresses |= set(find_addresses(without_name_suffixes(unicodedata.normalize("NFKC", translation), target)))
     missing = [address for address in find_addresses(source_text) if not _is_kept(address, kept_addresses)]
     words = [
         name
@@ -108,7 +127,7 @@ def _is_kept(address: str, kept: set[str]) -> bool:
     """Whether a translation keeps an address, and not only within a longer one. Case counts in paths only."""
     if "/" in address or "\\" in address:
         return address in kept or address.rstrip("/") in {each.rstrip("/") for each in kept}
-    return address.casefold() in {each.casefold() for each in kept}
+    return address.casefold() in {each.casefold().rstrip("/") for each in kept}
 
 
 def _find_identifiers(text: str) -> Iterator[str]:
