@@ -60,7 +60,7 @@ _STATUS_PATTERNS = (
     (
         404,
         re.compile(
-            r"model.{0,60}(?:not.?found|not exist|decommissioned|retired)"
+            r"model.{0,60}(?:not.?found|not exist|decommissioned|discontinued|no longer (?:available|supported|served))"
             r"|\bmodel\b\W{1,3}(?:[\w./:-]+\W{1,3})?(?:is |was )?(?:not|isn't) (?:a )?(?:valid|known|recogni[sz]ed|supported)\b"
             r"|\bmodel\b.{0,60}\bunknown\b(?! (?:error|exception|failure|reason|cause))"
             r"|(?:no such|unknown|unrecogni[sz]ed|unsupported|no|find(?: the| any)?)[ _]model\b"
