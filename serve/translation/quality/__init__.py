@@ -6,4 +6,5 @@ Each check takes two texts and their language tags, and reports only what is cer
 
 __all__ = [
     "checks",
+    "named_entities",
 ]
