@@ -15,10 +15,14 @@ from serve.text.languages import LANGUAGES_WITHOUT_SPACES, base_language
 from serve.text.writing_systems import is_latin
 from serve.translation.llm.prompts import SOURCE_MARK, TRANSLATION_MARK, repair_prompt, translation_prompt
 
-_MIN_DISTINCT_WORDS = 4
-"""Different words, not separated by commas, that are seldom identical in two languages."""
+MIN_DISTINCT_WORDS = 4
+"""Different words that are seldom identical in two languages, unless they are a list."""
+_MIN_SENTENCE_WORDS = 3
+"""Different words between two commas that are hardly an item of a list."""
 _MIN_LETTERS = 12
 """The same minimum in letters, for scripts without spaces."""
+_MIN_WORD_LETTERS = 5
+"""Letters of a word in capitals that is hardly an acronym."""
 _MIN_REPEATED_SHARE = 0.8
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _LIST_SEPARATOR = re.compile(r"[,;/]")
@@ -36,13 +40,15 @@ _MIN_PROMPT_WORDS_NON_ENGLISH = 5
 def content_words(text: str, request: Utterance) -> list[str]:
     """Return the words of a text that need a translation: without terms, numbers and names.
 
-    A word with a capital within a sentence counts as a name.
+    A word with a capital within a sentence counts as a name, unless the whole text is in capitals.
     """
     plain = text.casefold()
     for term in (*request.glossary, *request.terms):
         # A glossary may have hundreds of terms, but a text seldom contains more than a few.
         for term_text in (each for each in (term.source, term.target) if each.strip() and each.casefold() in plain):
             text = re.sub(rf"(?<!\w){re.escape(term_text)}(?!\w)", " ", text, flags=re.IGNORECASE)
+    if text.isupper() and any(len(word) >= _MIN_WORD_LETTERS for word in _WORD.findall(text)):
+        text = text.lower()
     words: list[str] = []
     starts_sentence = True
     for token in _FIGURE_WITH_UNIT.sub(" ", text).split():
@@ -59,14 +65,15 @@ def repeats_source(answer: str, request: Utterance) -> bool:
         letters = "".join(content_words(answer, request))
         return len(letters) >= _MIN_LETTERS and letters == "".join(content_words(request.text, request))
     words, source_words = set(content_words(answer, request)), set(content_words(request.text, request))
+    repeated = words & source_words
+    if len(repeated) < max(MIN_DISTINCT_WORDS, _MIN_REPEATED_SHARE * len(words)):
+        return False
     phrases = (set(_WORD.findall(phrase.casefold())) for phrase in _LIST_SEPARATOR.split(answer))
-    return len(words & source_words) >= _MIN_REPEATED_SHARE * len(words) and any(
-        len(words & phrase) >= _MIN_DISTINCT_WORDS for phrase in phrases
-    )
+    return any(len(repeated & phrase) >= _MIN_SENTENCE_WORDS for phrase in phrases)
 
 
-def is_only_names(answer: str, request: Utterance) -> bool:
-    """Whether an answer is in Latin letters and all its words are in the source text or the terms: names, mostly."""
+def has_known_latin_words(answer: str, request: Utterance) -> bool:
+    """Whether an answer is in Latin letters and all its words are in the source text or the terms: names, or a copy."""
     terms = [term.target for term in (*request.glossary, *request.terms)]
     known_text = " ".join([request.text, *terms]).casefold()
     return is_latin(answer) and all(word in known_text for word in _WORD.findall(answer.casefold()))

@@ -21,7 +21,13 @@ from serve.text.languages import CERTAIN_SCORE, CONFIDENT_SCORE, LanguageDetecto
 from serve.text.writing_systems import is_unreadable
 from serve.translation.llm.chat_template_tokens import is_unfinished_reasoning, strip_reasoning
 from serve.translation.llm.degenerate_output import is_error_message, is_placeholder, is_repetitive
-from serve.translation.llm.echo_detection import content_words, is_only_names, repeats_prompt, repeats_source
+from serve.translation.llm.echo_detection import (
+    MIN_DISTINCT_WORDS,
+    content_words,
+    has_known_latin_words,
+    repeats_prompt,
+    repeats_source,
+)
 from serve.translation.llm.labels import is_label, is_note
 from serve.translation.llm.output_cleanup import extract_translation, has_wrapper, is_long_enough
 from serve.translation.llm.prompts import language_name, repair_prompt, translation_prompt
@@ -36,6 +42,11 @@ _COMMON_MEETING_LANGUAGES = frozenset(
 )
 _MIN_WORDS_FOR_CONFIDENT_SCORE = 5
 """Different words from which the detector's confident score suffices; shorter texts need the certain score."""
+
+_MIN_SENTENCE_WORDS = 2
+"""Different words, without names, of the shortest sentence that a reader of another script must have translated."""
+_MIN_TERM_SCORE = 0.3
+"""The detector's score for English from which words may be terms."""
 
 _MAX_WRAPPER_CHARS, _MAX_WRAPPED_RATIO = 160, 3
 """Characters that a wrapper may add to a translation. The maximum length of both, as a multiple of the source text's."""
@@ -188,8 +199,13 @@ class LlmTranslator:
             raise RejectedOutputError("the model repeated its prompt", "echo", text)
         if is_refusal(text, request.text, request.source):
             raise RejectedOutputError("the model declined to translate", "refusal", text)
-        if is_unreadable(text, request.target) and not is_only_names(text, request):
-            raise RejectedOutputError(f"the model did not answer in {language_name(request.target)}", "language", text)
+        if is_unreadable(text, request.target):
+            if not has_known_latin_words(text, request):
+                raise RejectedOutputError(
+                    f"the model did not answer in {language_name(request.target)}", "language", text
+                )
+            if self._is_sentence(text, request):
+                raise RejectedOutputError("the model repeated the source text", "echo", text)
         # The detector can't distinguish such languages, and many of their sentences are identical.
         if confusable_group(request.target) == confusable_group(request.source):
             return text
@@ -199,6 +215,16 @@ class LlmTranslator:
         if other_language is not None:
             raise RejectedOutputError(f"the model answered in {language_name(other_language)}", "language", text)
         return text
+
+    def _is_sentence(self, text: str, request: Utterance) -> bool:
+        """Whether words of the source text are more than names and terms, which a reader of another script may read."""
+        words = content_words(text, request)
+        distinct_count = len(set(words))
+        # Terms are in English mostly. The detector doesn't know each language in each script.
+        is_foreign = self._detector.scores(" ".join(words))["en"] < _MIN_TERM_SCORE
+        return (distinct_count >= MIN_DISTINCT_WORDS and is_foreign) or (
+            distinct_count >= _MIN_SENTENCE_WORDS and self._is_in_language(text, request.source, request)
+        )
 
     def _is_in_language(self, text: str, language: str, request: Utterance) -> bool:
         words = content_words(text, request)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.protocol import RepairHint, Utterance
-from serve.translation.llm.echo_detection import content_words, is_only_names, repeats_prompt, repeats_source
+from serve.translation.llm.echo_detection import content_words, has_known_latin_words, repeats_prompt, repeats_source
 from serve.translation.llm.prompts import repair_prompt, translation_prompt
 
 QUESTION = Utterance(
@@ -100,11 +100,11 @@ def test_enough_repeated_source_words_are_an_echo() -> None:
     assert not repeats_source("東京駅", Utterance("東京駅", "ja", "zh"))
 
 
-def test_names_come_from_the_source_text_or_the_terms() -> None:
+def test_known_latin_words_come_from_the_source_text_or_the_terms() -> None:
     said = Utterance("GitHub Actionsを使います", "ja", "ru", terms=(GlossaryEntry("計画", "Master Plan"),))
-    assert is_only_names("GitHub Actions, Master Plan.", said)
-    assert not is_only_names("We use GitHub Actions.", said)
-    assert not is_only_names("使います", said)
+    assert has_known_latin_words("GitHub Actions, Master Plan.", said)
+    assert not has_known_latin_words("We use GitHub Actions.", said)
+    assert not has_known_latin_words("使います", said)
 
 
 @settings(deadline=None)

@@ -1,0 +1,62 @@
+"""Tests of answers that are no translation, and of right answers that look like them."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve.engines.protocol import RejectedOutputError, Utterance
+from tests.unit.serve.translation.llm.test_wrappers import attempt_of
+
+
+async def assert_rejected(answer: str, question: Utterance, defects: set[str]) -> None:
+    with pytest.raises(RejectedOutputError) as caught:
+        await attempt_of(answer, question, 7)
+    assert caught.value.defect in defects
+
+
+async def assert_accepted(answer: str, question: Utterance) -> None:
+    assert (await attempt_of(answer, question, 7)).text == answer
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("sr-Latn", "sr-Cyrl", "Dobro jutro svima, počnimo današnji sastanak o budžetu za sledeću godinu."),
+        ("kk-Latn", "kk-Cyrl", "Barlyǵyńyzǵa qaıyrly tań, búgingi jınalysty bastaıyq."),
+        ("az-Latn", "az-Cyrl", "Sabahınız xeyir, gəlin bugünkü iclasa başlayaq."),
+        ("ms", "ms-Arab", "Selamat pagi semua, mari kita mulakan mesyuarat hari ini."),
+        ("en", "ru", "Good morning everybody, let us begin."),
+        ("en", "de", "Good morning everybody, let us begin."),
+        ("en", "ar", "First the plan, then the money, then the people."),
+        ("en", "pt", "First the plan, then the money, then the people."),
+        ("en", "ko", "she said no, then yes, then no again"),
+        ("en", "zh", "Thank you very much."),
+        ("de", "ru", "Guten Morgen zusammen."),
+        ("en", "es", "I think so, yes."),
+        ("en", "hi", "THANK YOU ALL VERY MUCH."),
+    ],
+)
+async def test_untouched_sentence_is_rejected(source: str, target: str, said: str) -> None:
+    await assert_rejected(said, Utterance(said, source, target), {"echo", "language"})
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("ru", "OK"),
+        ("ru", "Okay, okay."),
+        ("zh", "Ha ha ha."),
+        ("ru", "Zoom, Slack, Teams"),
+        ("ar", "Zoom, Slack, Teams"),
+        ("de", "Zoom, Slack, Teams"),
+        ("ja", "GitHub Actions, Docker Compose, Visual Studio Code"),
+        ("ru", "Kubernetes, Docker, Terraform, Ansible"),
+        ("ar", "iPhone 15 Pro Max"),
+        ("zh", "git push origin main"),
+        ("ru", "Agnes Miller."),
+        ("ja", "AWS, GCP, IBM, NASA."),
+        ("fr", "sprint planning, code review, daily standup"),
+    ],
+)
+async def test_names_and_terms_may_be_untouched(target: str, said: str) -> None:
+    await assert_accepted(said, Utterance(said, "en", target))
