@@ -14,6 +14,14 @@ from serve.text.writing_systems import han_script, scripts_of
 LANGUAGES_WITHOUT_SPACES = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
 """Languages that put no spaces between words."""
 
+COMMON_MEETING_LANGUAGES = frozenset(
+    {
+        *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it"),
+        *("ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh"),
+    }
+)
+"""The languages of most meetings. They matter only for short utterances without a given language."""
+
 CONFIDENT_SCORE = 0.6
 # Minimum letters for detecting an utterance's language without context: "Sim." alone is taken for Turkish.
 _MIN_LETTERS = 24
@@ -21,7 +29,8 @@ _MIN_LETTERS_NON_LATIN = 4
 _CANDIDATE_COUNT = 25
 # Certain is more than confident: the detector distinguishes related languages only at this score and length.
 CERTAIN_SCORE = 0.8
-_MIN_LETTERS_CERTAIN = 40
+MIN_LETTERS_CERTAIN = 40
+"""Letters of a text in Latin letters from which the detector's certain score suffices to reject it."""
 _MIN_LETTERS_CERTAIN_NON_LATIN = 12
 _LANGUAGE_ALIASES = {"nb": "no"}
 """Tags of the same language under another name."""
@@ -60,7 +69,7 @@ def confusable_group(tag: str) -> str:
 
 def detect_group(text: str) -> str | None:
     """Return the language of a text by itself, named as by `confusable_group`; None if it is not clear."""
-    detected = _shared_detector().detect(text, [], frozenset())
+    detected = shared_detector().detect(text, [], frozenset())
     return None if detected is None else confusable_group(detected)
 
 
@@ -116,14 +125,18 @@ class LanguageDetector:
             return language
         return next((language for language, _ in candidates if language in likely_languages), None)
 
-    def detect_certain(self, text: str) -> str | None:
+    def detect_certain(self, text: str, min_letters: int = MIN_LETTERS_CERTAIN) -> str | None:
         """Return the language of a text if the text is long and clear enough for certainty; else None.
 
-        The language is named as by `confusable_group`.
+        Args:
+            text: the text.
+            min_letters: letters of a text in Latin letters from which it is long enough.
+
+        Returns:
+            The language, named as by `confusable_group`.
         """
         letters = [character for character in text if character.isalpha()]
-        min_letters = _MIN_LETTERS_CERTAIN_NON_LATIN if _is_mostly_non_latin(letters) else _MIN_LETTERS_CERTAIN
-        if len(letters) < min_letters:
+        if len(letters) < (_MIN_LETTERS_CERTAIN_NON_LATIN if _is_mostly_non_latin(letters) else min_letters):
             return None
         language, score = max(self.scores(text).items(), key=lambda each: each[1])
         return language if score >= CERTAIN_SCORE else None
@@ -144,5 +157,6 @@ class LanguageDetector:
 
 
 @cache
-def _shared_detector() -> LanguageDetector:
+def shared_detector() -> LanguageDetector:
+    """Return a detector that the process loads once."""
     return LanguageDetector()

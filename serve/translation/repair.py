@@ -51,12 +51,16 @@ class TranslationAttempt:
     @property
     def is_acceptable(self) -> bool:
         """Whether the answer needs no repair: a second attempt would not improve it."""
-        return self.rejection is None and all(warning.expected is None for warning in self.warnings)
+        return self.rejection is None and not any(
+            warning.expected is not None or warning.kind == "language" for warning in self.warnings
+        )
 
     @property
     def repair_hint(self) -> RepairHint:
         """The hint for the engine on what to repair."""
         defect = None if self.rejection is None else self.rejection.defect
+        if any(warning.kind == "language" for warning in self.warnings):
+            defect = "language"
         return RepairHint(
             self.text, defect, tuple(warning.expected for warning in self.warnings if warning.expected is not None)
         )

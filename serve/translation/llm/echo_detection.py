@@ -14,6 +14,7 @@ from serve.engines.protocol import OutputDefect, RepairHint, Utterance
 from serve.text.languages import LANGUAGES_WITHOUT_SPACES, base_language
 from serve.text.writing_systems import is_latin
 from serve.translation.llm.prompts import SOURCE_MARK, TRANSLATION_MARK, repair_prompt, translation_prompt
+from serve.translation.quality.content_language import content_words
 
 MIN_DISTINCT_WORDS = 4
 """Different words that are seldom identical in two languages, unless they are a list."""
@@ -21,42 +22,14 @@ _MIN_SENTENCE_WORDS = 3
 """Different words between two commas that are hardly an item of a list."""
 _MIN_LETTERS = 12
 """The same minimum in letters, for scripts without spaces."""
-_MIN_WORD_LETTERS = 5
-"""Letters of a word in capitals that is hardly an acronym."""
 _MIN_REPEATED_SHARE = 0.8
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _LIST_SEPARATOR = re.compile(r"[,;/]")
-_FIGURE_WITH_UNIT = re.compile(r"\w*\d[\w.,:/%°-]*(?:\s?[^\W\d_]{1,3}\b)?")
-"""A number with its unit."""
-_PRONOUN_I = re.compile(r"I\b")
-_SENTENCE_ENDS = (".", "!", "?", "…", ":")
 _SENTENCE_BREAK = re.compile(r"(?<=\.)\s+|\n")
 _MIN_PROMPT_WORDS = 8
 """Words of the English prompt in a row that hardly occur by chance."""
 _MIN_PROMPT_WORDS_NON_ENGLISH = 5
 """The same minimum for an answer that should not be in English."""
-
-
-def content_words(text: str, request: Utterance) -> list[str]:
-    """Return the words of a text that need a translation: without terms, numbers and names.
-
-    A word with a capital within a sentence counts as a name, unless the whole text is in capitals.
-    """
-    plain = text.casefold()
-    for term in (*request.glossary, *request.terms):
-        # A glossary may have hundreds of terms, but a text seldom contains more than a few.
-        for term_text in (each for each in (term.source, term.target) if each.strip() and each.casefold() in plain):
-            text = re.sub(rf"(?<!\w){re.escape(term_text)}(?!\w)", " ", text, flags=re.IGNORECASE)
-    if text.isupper() and any(len(word) >= _MIN_WORD_LETTERS for word in _WORD.findall(text)):
-        text = text.lower()
-    words: list[str] = []
-    starts_sentence = True
-    for token in _FIGURE_WITH_UNIT.sub(" ", text).split():
-        token_words = _WORD.findall(token)
-        if starts_sentence or token.lower() == token or _PRONOUN_I.match(token):
-            words += [word.casefold() for word in token_words]
-        starts_sentence = token.endswith(_SENTENCE_ENDS)
-    return words
 
 
 def repeats_source(answer: str, request: Utterance) -> bool:

@@ -17,13 +17,19 @@ from serve.engines.protocol import (
     problem_of,
 )
 from serve.engines.sanitizer import sanitize
-from serve.text.languages import CERTAIN_SCORE, CONFIDENT_SCORE, LanguageDetector, base_language, confusable_group
+from serve.text.languages import (
+    CERTAIN_SCORE,
+    COMMON_MEETING_LANGUAGES,
+    CONFIDENT_SCORE,
+    base_language,
+    confusable_group,
+    shared_detector,
+)
 from serve.text.writing_systems import is_unreadable
 from serve.translation.llm.chat_template_tokens import is_unfinished_reasoning, strip_reasoning
 from serve.translation.llm.degenerate_output import is_error_message, is_placeholder, is_repetitive
 from serve.translation.llm.echo_detection import (
     MIN_DISTINCT_WORDS,
-    content_words,
     has_known_latin_words,
     repeats_prompt,
     repeats_source,
@@ -32,14 +38,8 @@ from serve.translation.llm.labels import is_label, is_note
 from serve.translation.llm.output_cleanup import extract_translation, has_wrapper, is_long_enough
 from serve.translation.llm.prompts import language_name, repair_prompt, translation_prompt
 from serve.translation.llm.refusals import is_refusal
+from serve.translation.quality.content_language import content_words, detect_other_language
 
-# The languages of most meetings. They matter only for short utterances without a given language.
-_COMMON_MEETING_LANGUAGES = frozenset(
-    {
-        *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it"),
-        *("ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh"),
-    }
-)
 _MIN_WORDS_FOR_CONFIDENT_SCORE = 5
 """Different words from which the detector's confident score suffices; shorter texts need the certain score."""
 
@@ -61,7 +61,7 @@ class LlmTranslator:
 
     def __init__(self, engine: Engine[Prompt]) -> None:
         self._engine = engine
-        self._detector = LanguageDetector()
+        self._detector = shared_detector()
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class LlmTranslator:
     @property
     def sources(self) -> frozenset[str]:
         """The languages of most meetings."""
-        return _COMMON_MEETING_LANGUAGES
+        return COMMON_MEETING_LANGUAGES
 
     def supports(self, source: str, target: str) -> bool:
         """Whether both languages have an English name for the prompt."""
@@ -211,7 +211,7 @@ class LlmTranslator:
             return text
         if repeats_source(text, request) and self._is_in_language(text, request.source, request):
             raise RejectedOutputError("the model repeated the source text", "echo", text)
-        other_language = self._detect_other_language(text, request)
+        other_language = detect_other_language(text, request)
         if other_language is not None:
             raise RejectedOutputError(f"the model answered in {language_name(other_language)}", "language", text)
         return text
@@ -230,22 +230,6 @@ class LlmTranslator:
         words = content_words(text, request)
         score = self._detector.scores(" ".join(words))[confusable_group(language)]
         return score >= (CONFIDENT_SCORE if len(set(words)) >= _MIN_WORDS_FOR_CONFIDENT_SCORE else CERTAIN_SCORE)
-
-    def _detect_other_language(self, text: str, request: Utterance) -> str | None:
-        """Return the language of a text if it is certainly not the target language; else None.
-
-        Names and words taken over from the source text don't count.
-        """
-        target_group, words = confusable_group(request.target), content_words(text, request)
-        detected = self._detector.detect_certain(text)
-        # The detector takes rare languages for related ones.
-        if target_group not in _COMMON_MEETING_LANGUAGES and detected != confusable_group(request.source):
-            return None
-        if detected in (None, target_group) or detected != self._detector.detect_certain(" ".join(words)):
-            return None
-        source_words = set(content_words(request.text, request))
-        scores = self._detector.scores(" ".join(word for word in words if word not in source_words))
-        return detected if scores[detected] > scores[target_group] else None
 
 
 def _exceeds_translation(text: str, source_text: str) -> bool:

@@ -6,5 +6,6 @@ Each check takes two texts and their language tags, and reports only what is cer
 
 __all__ = [
     "checks",
+    "content_language",
     "named_entities",
 ]

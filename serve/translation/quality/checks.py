@@ -1,4 +1,4 @@
-"""Quality checks of a translation: terms, numbers, names and emoji of the source that it may lack."""
+"""Quality checks of a translation: terms, numbers, names and emoji of the source that it may lack, and its language."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import langcodes
+
 from operators.term_matching import find_term
 from serve.engines.protocol import Utterance
 from serve.engines.sanitizer import REPLACEMENT_CHARACTER
+from serve.text.languages import confusable_group
+from serve.translation.quality.content_language import detect_other_language
 from serve.translation.quality.named_entities import blank_addresses, missing_names
 from serve.translation.quality.numbers import missing_numbers
 from serve.translation.quality.rare_characters import has_new_dashes, missing_emoji, missing_foreign_words
 from serve.translation.quality.term_forms import has_term
+
+_MIN_LETTERS = 16
+"""Letters of a translation from which its language is clear enough for a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class QualityWarning:
         expected: its expected text in the translation; None if that is unknown.
     """
 
-    kind: Literal["term", "number", "name", "emoji", "character"]
+    kind: Literal["term", "number", "name", "emoji", "character", "language"]
     source: str
     expected: str | None
 
@@ -35,7 +42,7 @@ class QualityWarning:
 
 
 def find_quality_warnings(utterance: Utterance, translation: str) -> tuple[QualityWarning, ...]:
-    """Return the warnings about a translation: missing parts of the source, and damaged characters.
+    """Return the warnings about a translation: missing parts of the source, damaged characters, and another language.
 
     An untranslated term counts as a term only, not as a name as well. A number or name within a term is part of the term.
 
@@ -61,6 +68,11 @@ def find_quality_warnings(utterance: Utterance, translation: str) -> tuple[Quali
             if _is_damaged(utterance, translation)
             else []
         ),
+        *(
+            [QualityWarning("language", _target_name(utterance), None)]
+            if _is_other_language(utterance, translation)
+            else []
+        ),
     )
 
 
@@ -68,6 +80,16 @@ def _is_damaged(utterance: Utterance, translation: str) -> bool:
     return (REPLACEMENT_CHARACTER in translation and REPLACEMENT_CHARACTER not in utterance.text) or has_new_dashes(
         utterance.text, translation
     )
+
+
+def _is_other_language(utterance: Utterance, translation: str) -> bool:
+    if confusable_group(utterance.source) == confusable_group(utterance.target):
+        return False
+    return detect_other_language(translation, utterance, _MIN_LETTERS) is not None
+
+
+def _target_name(utterance: Utterance) -> str:
+    return langcodes.Language.get(utterance.target).display_name()
 
 
 def _blank_out(text: str, parts: Iterable[str]) -> str:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.protocol import RepairHint, Utterance
-from serve.translation.llm.echo_detection import content_words, has_known_latin_words, repeats_prompt, repeats_source
+from serve.translation.llm.echo_detection import has_known_latin_words, repeats_prompt, repeats_source
 from serve.translation.llm.prompts import repair_prompt, translation_prompt
+from serve.translation.quality.content_language import content_words
 
 QUESTION = Utterance(
     "We have to send the budget.",
