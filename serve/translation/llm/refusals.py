@@ -34,14 +34,19 @@ _INABILITY = _phrases_pattern(_LISTS["inabilities"])
 _SELF_REFERENCE = _phrases_pattern(_LISTS["self_references"])
 """A model's references to itself. Companies and expressions such as `Como ia dizendo` don't match."""
 _TEXT_REQUEST = _phrases_pattern(_LISTS["text_requests"])
+_REJECTION = _phrases_pattern(_LISTS["rejections"])
+"""Refusals of any request, and messages of a content filter."""
+_OFFER = _phrases_pattern(_LISTS["offers"])
+"""An assistant's offers of help before there is any task."""
 
 
 class _TopicPatterns(NamedTuple):
-    """Patterns for the topics of refusals in a language: help and translation, models, and texts."""
+    """Patterns for the topics of refusals in a language: help and translation, models, texts, and requests that are rejected."""
 
     assistance: re.Pattern[str]
     models: re.Pattern[str]
     texts: re.Pattern[str]
+    rejections: re.Pattern[str]
 
 
 @cache
@@ -76,8 +81,11 @@ def is_refusal(answer: str, source_text: str, source: str) -> bool:
     plain = answer.replace("’", "'")
     inability = _INABILITY.search(plain)
     signs = [
-        (inability is not None and inability.start() <= _OPENING_CHARS, topics.assistance),
-        (_SELF_REFERENCE.search(plain) is not None, topics.models),
-        (_TEXT_REQUEST.search(plain) is not None, topics.texts),
+        (inability is not None and inability.start() <= _OPENING_CHARS, [topics.assistance]),
+        (_SELF_REFERENCE.search(plain) is not None, [topics.models]),
+        (_TEXT_REQUEST.search(plain) is not None, [topics.texts]),
+        (_REJECTION.search(plain) is not None, [topics.rejections, topics.assistance]),
+        (_OFFER.search(plain) is not None, [topics.assistance]),
     ]
-    return any(is_present and not topic.search(source_text.replace("’", "'")) for is_present, topic in signs)
+    plain_source = source_text.replace("’", "'")
+    return any(is_present and not any(topic.search(plain_source) for topic in each) for is_present, each in signs)

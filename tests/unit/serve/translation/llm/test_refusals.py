@@ -51,6 +51,33 @@ from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, needs_ami
         "Ich kann Ihnen dabei leider nicht helfen.",
         "Üzgünüm, bu konuda yardımcı olamam.",
         "抱歉，我无法翻译这段内容。",
+        "This request was blocked by the content filter.",
+        "I'm not able to continue this conversation.",
+        "This content violates our policies.",
+        "Good morning! How can I help you today?",
+        "Peço desculpas, mas não consigo continuar com este pedido.",
+        "Este conteúdo viola nossas políticas.",
+        "Olá! Em que posso ajudar hoje?",
+        "Lo siento, no puedo continuar con esta solicitud.",
+        "Este contenido infringe nuestras políticas.",
+        "Désolé, je ne peux pas poursuivre cette demande.",
+        "Ce contenu enfreint nos règles.",
+        "Es tut mir leid, ich kann mit dieser Anfrage nicht fortfahren.",
+        "Dieser Inhalt verstößt gegen unsere Richtlinien.",
+        "Mi dispiace, non posso continuare con questa richiesta.",
+        "Questo contenuto viola le nostre norme.",
+        "Sorry, ik kan niet verdergaan met dit verzoek.",
+        "Przepraszam, nie mogę kontynuować tej prośby.",
+        "Извините, я не могу выполнить этот запрос.",
+        "Этот контент нарушает наши правила.",
+        "Üzgünüm, bu isteğe devam edemem.",
+        "該內容違反了我們的政策。",
+        "抱歉，我不能继续这个请求。",
+        "申し訳ございませんが、このリクエストを続行できません。",
+        "このコンテンツはポリシーに違反しています。",
+        "죄송하지만 이 요청을 계속할 수 없습니다.",
+        "이 콘텐츠는 정책을 위반합니다.",
+        "عذراً، لا يمكنني متابعة هذا الطلب.",
     ],
 )
 def test_refusal_of_a_model_is_detected(answer: str) -> None:
@@ -58,7 +85,7 @@ def test_refusal_of_a_model_is_detected(answer: str) -> None:
     assert is_refusal(answer, "Wir müssen dem Kunden das Budget schicken.", "de-AT")
 
 
-@pytest.mark.parametrize("name", ["inabilities", "self_references", "text_requests"])
+@pytest.mark.parametrize("name", ["inabilities", "self_references", "text_requests", "rejections", "offers"])
 def test_the_ends_of_a_phrase_are_not_optional(name: str) -> None:
     for language, phrases in read_word_lists("serve.translation.llm", "refusals")[name].items():
         for phrase in phrases:
@@ -97,6 +124,11 @@ def test_the_ends_of_a_phrase_are_not_optional(name: str) -> None:
         ("Mandami il testo.", "it", "Please send me the text."),
         ("Stuur me de tekst.", "nl", "Please send me the text."),
         ("Lähetä teksti.", "fi", "Please provide the text."),
+        ("We can't go on with this order.", "en", "Não podemos continuar com este pedido."),
+        ("That goes against the rules of our site.", "en", "Este conteúdo viola nossas regras."),
+        ("The site was blocked.", "en", "O conteúdo foi bloqueado."),
+        ("How can I help?", "en", "Como posso ajudar?"),
+        ("What can I do for you?", "en", "Wie kann ich Ihnen helfen?"),
         # A language without patterns here.
         ("En voi auttaa siinä.", "fi", "I can't help with that."),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serve.engines.protocol import RejectedOutputError, Utterance
-from tests.unit.serve.translation.llm.test_wrappers import attempt_of
+from tests.unit.serve.translation.llm.test_wrappers import SOURCE, attempt_of
 
 
 async def assert_rejected(answer: str, question: Utterance, defects: set[str]) -> None:
@@ -60,3 +60,37 @@ async def test_untouched_sentence_is_rejected(source: str, target: str, said: st
 )
 async def test_names_and_terms_may_be_untouched(target: str, said: str) -> None:
     await assert_accepted(said, Utterance(said, "en", target))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Could you please clarify what you mean?",
+        "Translate the following sentence into Portuguese.",
+        "GOOD MORNING EVERYBODY, LET US BEGIN TODAY'S MEETING.",
+        "Buenos días a todos.",
+        "Bonjour à tous, commençons.",
+        "Guten Morgen! Wie geht es Ihnen heute?",
+    ],
+)
+async def test_short_answer_in_another_language_is_rejected_or_has_a_warning(answer: str) -> None:
+    try:
+        warnings = [str(each) for each in (await attempt_of(answer, Utterance(SOURCE, "en", "pt"), 7)).warnings]
+    except RejectedOutputError as error:
+        warnings = [error.defect]
+    assert warnings in (["echo"], ["language"], ["language: Portuguese"])
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said", "answer"),
+    [
+        ("en", "pt", "Marketing feedback.", "Feedback do marketing."),
+        ("en", "nl", "The meeting is done.", "De meeting is klaar."),
+        ("es", "pt", "Buenos días a todos.", "Bom dia a todos."),
+        ("en", "fr", "Important question.", "Question importante."),
+        ("en", "pt", "Merge the pull request.", "Faça merge do pull request."),
+        ("es", "en", "Buenos días, María José.", "Good morning, María José."),
+    ],
+)
+async def test_short_translation_has_no_warning(source: str, target: str, said: str, answer: str) -> None:
+    assert (await attempt_of(answer, Utterance(said, source, target))).warnings == ()
