@@ -23,12 +23,21 @@ _ERROR_MESSAGE = re.compile(
     r"^(?:<!doctype\b|<html\b|<error\b|[{\[\s]*\"error\")"
     r"|^\W*(?:\d{3}\s+)?(?:(?:\w+ )?error(?: code)?(?:\s*\d{3})?\s*[:：]|[\w.]*(?:Error|Exception)\s*[:：(]"
     r"|HTTP(?:/\d\S*)?\s*\d{3}\b|Traceback \(most"
-    rf"|{any_of(_WORDS['server_messages'])}\b|{any_of(_WORDS['error_labels'])}\s*[:：])",
+    rf"|{any_of(_WORDS['server_messages'])}(?!\w)|{any_of(_WORDS['error_labels'])}\s*[:：]|(?<=[\[(])error[\])])",
     re.IGNORECASE,
 )
+_ERROR_WORD = re.compile(
+    rf"^\W*(?:error|exception|{any_of(_WORDS['error_labels'])})(?: code)?\W*\d{{0,3}}\W*$", re.IGNORECASE
+)
+"""An answer of one word for an error, with its number: `Erro 500`."""
 _SPOKEN_ERROR = re.compile(word_pattern(_WORDS["spoken_errors"]), re.IGNORECASE)
 _EMPTY_VALUES = frozenset(
-    {"null", "none", "undefined", "nan", "n/a", "nil", "empty", "[object object]", "string", "..."}
+    {"null", "none", "undefined", "nan", "n/a", "nil", "empty", "[object object]", "string", "...", "placeholder"}
+)
+_TODO = re.compile(r"^\W*(?:TODO|TBD|TBA|FIXME|XXX)\W*$|^(?i:\W*lorem ipsum)")
+_MISSING_TRANSLATION = re.compile(rf"^\W*{any_of(_WORDS['missing_translations'])}(?!\w).{{0,40}}$", re.IGNORECASE)
+_TRANSLATION_WORD = re.compile(
+    word_pattern(all_words(read_word_lists("serve.translation.llm", "labels")["translation_words"])), re.IGNORECASE
 )
 _BRACKETED = re.compile(r"^[(\[（【<*]+([^()\[\]（）【】*<>]*)[)\]）】>*]+[.。]?$")
 _OPENING_BRACKETS = "([（【<*"
@@ -46,16 +55,23 @@ def is_repetitive(text: str, source_text: str) -> bool:
 
 def is_error_message(text: str, source_text: str) -> bool:
     """Whether an answer is a program's error message, and the source text doesn't mention errors."""
-    return _ERROR_MESSAGE.match(text) is not None and not _SPOKEN_ERROR.search(source_text)
+    if _SPOKEN_ERROR.search(source_text):
+        return False
+    is_word = _ERROR_WORD.match(text) is not None and _count_letters(source_text) >= _MIN_COMPARABLE_LETTERS
+    return is_word or _ERROR_MESSAGE.match(text) is not None
 
 
 def is_placeholder(text: str, source_text: str) -> bool:
-    """Whether an answer is an empty value like `null`, or a placeholder for untranslatable text."""
+    """Whether an answer is an empty value like `null`, or a placeholder for a text that isn't translated."""
     plain = text.strip().casefold()
     if plain == source_text.strip().casefold():
         return False
     if plain in _EMPTY_VALUES and _count_letters(source_text) > len(plain):
         return True
+    if _MISSING_TRANSLATION.match(text) and not _TRANSLATION_WORD.search(source_text):
+        return True
+    if (match := _TODO.match(text)) and match[0].strip().casefold() not in source_text.casefold():
+        return _count_letters(source_text) > len(match[0])
     match = _BRACKETED.match(text.strip())
     if match is None or source_text.strip()[:1] in _OPENING_BRACKETS or _is_comparable(match[1], source_text):
         return False

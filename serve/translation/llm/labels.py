@@ -119,6 +119,20 @@ def is_label(text: str, request: Utterance) -> bool:
     return bool(known) and all(word in known or word in _CONNECTOR_WORDS for word in words)
 
 
+def is_only_label(text: str, request: Utterance) -> bool:
+    """Whether an answer is a label without its translation, and the source text mentions nothing like it."""
+    plain = text.strip().rstrip(":：*_ ")
+    has_colon = plain != text.strip().rstrip("*_ ") and not request.text.strip().endswith((":", "："))
+    is_long = sum(map(str.isalpha, request.text)) > sum(map(str.isalpha, plain))
+    return (
+        is_long
+        and (has_colon or _TRANSLATION_WORD.match(plain) is not None)
+        and is_label(plain, request)
+        and not _TRANSLATION_WORD.search(request.text)
+        and not _mentions_translation(request.text, request)
+    )
+
+
 def is_source_label(text: str, request: Utterance) -> bool:
     """Whether a text is a label of the source text."""
     plain = " ".join(_WORD.findall(text.casefold()))

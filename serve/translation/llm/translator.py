@@ -34,7 +34,7 @@ from serve.translation.llm.echo_detection import (
     repeats_prompt,
     repeats_source,
 )
-from serve.translation.llm.labels import is_label, is_note
+from serve.translation.llm.labels import is_label, is_note, is_only_label
 from serve.translation.llm.output_cleanup import extract_translation, has_wrapper, is_long_enough
 from serve.translation.llm.prompts import language_name, repair_prompt, translation_prompt
 from serve.translation.llm.refusals import is_refusal
@@ -191,7 +191,7 @@ class LlmTranslator:
             raise RejectedOutputError("the model repeated itself", "endless", text)
         if is_error_message(text, request.text):
             raise RejectedOutputError("the model's server sent an error message as an answer", "error", text)
-        if is_placeholder(generation.text, request.text) or is_placeholder(text, request.text):
+        if is_only_label(text, request) or any(is_placeholder(each, request.text) for each in (generation.text, text)):
             raise RejectedOutputError("the model gave no text", "empty", text)
         if _has_alphanumerics(request.text) and not _has_alphanumerics(text):
             raise RejectedOutputError("the model gave no text", "empty", text)

@@ -94,3 +94,56 @@ async def test_short_answer_in_another_language_is_rejected_or_has_a_warning(ans
 )
 async def test_short_translation_has_no_warning(source: str, target: str, said: str, answer: str) -> None:
     assert (await attempt_of(answer, Utterance(said, source, target))).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Error",
+        "ERROR",
+        "Erro 500",
+        "Error 404",
+        "Exception",
+        "404 page not found",
+        "503 Service Temporarily Unavailable",
+        "[ERROR] CUDA out of memory",
+        "no healthy upstream",
+        "upstream connect error or disconnect/reset before headers",
+        "An error occurred while processing your request.",
+        "Ocorreu um erro ao processar o pedido.",
+        "Model is loading",
+        "The model is currently loading",
+        "Tradução:",
+        "Translation",
+        "**Translation:**",
+        "No translation available.",
+        "Tradução não disponível.",
+        "TODO",
+        "[TODO]",
+        "TBD.",
+        "Lorem ipsum dolor sit amet",
+    ],
+)
+async def test_error_or_empty_answer_is_rejected(answer: str) -> None:
+    await assert_rejected(answer, Utterance(SOURCE, "en", "pt"), {"error", "empty"})
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("TODO", "TODO"),
+        ("The list says TODO.", "TODO: a lista."),
+        ("All of it, please.", "Todo."),
+        ("Mistake", "Erro"),
+        ("Error 500", "Erro 500"),
+        ("No translation available.", "Nenhuma tradução disponível."),
+        ("The model is loading", "O modelo está carregando"),
+        ("The translation", "Tradução"),
+        ("This is the result.", "Resultado:"),
+        ("Portuguese.", "Português."),
+        ("404 people came", "404 pessoas vieram"),
+        ("An error occurred.", "Ocorreu um erro."),
+    ],
+)
+async def test_translation_similar_to_an_error_is_accepted(said: str, answer: str) -> None:
+    await assert_accepted(answer, Utterance(said, "en", "pt"))
