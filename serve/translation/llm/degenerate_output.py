@@ -13,10 +13,15 @@ from operators.word_lists import all_words, any_of, read_word_lists, word_patter
 _WORDS = {
     name: all_words(lists) for name, lists in read_word_lists("serve.translation.llm", "degenerate_output").items()
 }
-_REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){3,}", re.DOTALL)
+_REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){3,}", re.DOTALL | re.IGNORECASE)
 """A part of a text, repeated four times in a row."""
-_WHOLE_REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){2,}[\s.,;]*", re.DOTALL)
+_WHOLE_REPETITION = re.compile(r"(\S.{3,200}?)(?:\W*\1){2,}\W*", re.DOTALL | re.IGNORECASE)
 """A text that is one part, repeated three times."""
+_WHOLE_TWICE = re.compile(r"\W*(\w.{3,}\w)\W+\1\W*", re.DOTALL | re.IGNORECASE)
+"""A text that is one part, said twice."""
+_SPOKEN_TWICE = re.compile(r"(\w.{2,}?)\W+\1", re.DOTALL | re.IGNORECASE)
+_MIN_SENTENCE_LETTERS = 20
+"""Letters of a part that is hardly said twice for emphasis."""
 _SPOKEN_REPETITION = re.compile(r"(\w+)(?:\W+\1){2,}|(\w.{1,60}?)(?:\W+\2){2,}|(\w{1,4}?)\3{2,}", re.IGNORECASE)
 """Repetition as it occurs in speech."""
 _ERROR_MESSAGE = re.compile(
@@ -46,11 +51,14 @@ _MIN_COMPARABLE_LETTERS = 12
 
 
 def is_repetitive(text: str, source_text: str) -> bool:
-    """Whether an answer repeats a part of itself again and again, and the source text doesn't."""
+    """Whether an answer repeats a part of itself again and again, or all of itself, and the source text doesn't."""
     if _SPOKEN_REPETITION.search(source_text):
         return False
     match = _WHOLE_REPETITION.fullmatch(text.strip()) or _REPETITION.search(text)
-    return match is not None and any(map(str.isalpha, match[1]))
+    if match is not None and any(map(str.isalpha, match[1])):
+        return True
+    match = None if _SPOKEN_TWICE.search(source_text) else _WHOLE_TWICE.fullmatch(text)
+    return match is not None and _count_letters(match[1]) >= _MIN_SENTENCE_LETTERS
 
 
 def is_error_message(text: str, source_text: str) -> bool:

@@ -147,3 +147,38 @@ async def test_error_or_empty_answer_is_rejected(answer: str) -> None:
 )
 async def test_translation_similar_to_an_error_is_accepted(said: str, answer: str) -> None:
     await assert_accepted(answer, Utterance(said, "en", "pt"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Bom dia a todos, vamos começar a reunião de hoje. Bom dia a todos, vamos começar a reunião de hoje.",
+        "Bom dia a todos, vamos começar a reunião de hoje, bom dia a todos, vamos começar a reunião de hoje",
+        "bom dia a todos, bom dia a todos, bom dia a todos",
+        "Bom dia, bom dia, bom dia, bom dia",
+        "Bom dia a todos! Bom dia a todos. bom dia a todos",
+        "Vamos começar. BOM DIA A TODOS. Bom dia a todos. bom dia a todos. Bom dia a todos.",
+    ],
+)
+async def test_repeated_answer_is_rejected(answer: str) -> None:
+    await assert_rejected(answer, Utterance(SOURCE, "en", "pt"), {"endless"})
+
+
+@pytest.mark.parametrize(
+    ("said", "target", "answer"),
+    [
+        (
+            "Good morning everybody, good morning everybody.",
+            "pt",
+            "Bom dia para todos vocês, bom dia para todos vocês.",
+        ),
+        ("Let's go, let's go!", "pt", "Vamos, vamos!"),
+        ("All right then.", "pt", "Tudo bem, tudo bem."),
+        ("Thanks ever so much!", "pt", "Muito obrigado, muito obrigado!"),
+        ("Take it easy.", "zh", "慢慢来，慢慢来。"),
+        ("Yes, yes, yes.", "pt", "Sim, sim, sim."),
+        ("Some of us go and some of us come.", "pt", "Uns vão, uns vêm."),
+    ],
+)
+async def test_repetition_for_emphasis_is_accepted(said: str, target: str, answer: str) -> None:
+    await assert_accepted(answer, Utterance(said, "en", target))
