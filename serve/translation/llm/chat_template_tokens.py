@@ -6,31 +6,48 @@ Some servers parse neither and pass both on as text. A token that is in the sour
 from __future__ import annotations
 
 import re
+from string import ascii_lowercase, ascii_uppercase
 
+_REASONING_TAGS = (
+    *(
+        "think",
+        "thinking",
+        "thought",
+        "thoughts",
+        "reasoning",
+        "reflection",
+        "analysis",
+        "scratchpad",
+        "plan",
+        "planning",
+    ),
+)
 _REASONING_BLOCKS = (
-    *((f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thought", "reasoning", "reflection", "analysis")),
+    *((f"<{name}>", f"</{name}>") for name in _REASONING_TAGS),
     ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
+    ("[think]", "[/think]"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|start_thinking|>", "<|end_thinking|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<|channel>thought", "<channel|>"),
     ("<unused94>thought", "<unused95>"),
 )
-"""Delimiters of reasoning of DeepSeek, Qwen, Seed, Magistral, Kimi, Cohere, Apertus and Gemma."""
+"""Delimiters of reasoning of DeepSeek, Qwen, Seed, Magistral, Kimi, Cohere, Apertus and Gemma. Case doesn't count."""
+_SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)
 _HARMONY_FINAL = re.compile(r"^.*<\|channel\|>\s*final\b[^<]*<\|message\|>", re.DOTALL)
 _HARMONY_REASONING = re.compile(r"^\s*(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary)\b")
-_HARMONY_FINAL_STRIPPED = re.compile(r"^.*assistantfinal", re.DOTALL)
+_HARMONY_FINAL_STRIPPED = re.compile(r"^.*assistantfinal|^(?:analysis.*)?final(?=[^\W\d_a-z])", re.DOTALL)
 """The harmony format of gpt-oss, and its remains if the server drops special tokens."""
 _BEFORE_SOLUTION = re.compile(r"^.*<\|begin_of_solution\|>|^.*<\|START_RESPONSE\|>", re.DOTALL)
 
 _SPECIAL_TOKENS = (
-    r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜]{1,40}｜>|<\|[a-z_]{1,20}>|<[a-z_]{1,20}\|>|</?s>|<</?SYS>>|\[/?INST\]"
-    r"|\[(?:BOS|EOS|EOT|EOM|END|FIN|STOP|DONE|PAD|CLS|SEP|UNK|gMASK)\]|<(?:END|EOT|STOP)>|<(?:bos|eos|pad|unk|sep|cls|mask|sop|eop)>|<(?:start|end)_of_turn>|<2[a-z]{2,3}>"
-    r"|<extra_id_\d+>|<unused\d+>|>>[a-z]{2,3}<<"
+    r"<\s?\|[^<>|\s]{1,40}\|\s?>|\[\|[^\[\]|\s]{1,40}\|\]|<｜[^<>｜]{1,40}｜>|<\|[A-Za-z_]{1,20}>|<[A-Za-z_]{1,20}\|>|</?s>|<</?SYS>>"
+    r"|\[/?INST\]|\[(?:BOS|EOS|EOT|EOM|END|FIN|STOP|DONE|PAD|CLS|SEP|UNK|gMASK|START)\]|[<\[][A-Za-z]{2,12}_(?i:token|of_turn)[>\]]"
+    r"|<(?:END|EOT|STOP)>|<(?i:bos|eos|eot|pad|unk|sep|cls|mask|sop|eop|im_start|im_end|endoftext)>|<2[a-z]{2,3}>"
+    r"|<extra_id_\d+>|<(?:unused|reserved_?)\d+>|>>[a-z]{2,3}<<|<\|[a-z]{2,12}(?:_[a-z]{1,12}){0,3}\|?$"
 )
-"""Special tokens in the notations of most models' vocabularies."""
+"""Special tokens in the notations of most models' vocabularies. The last one may be cut off."""
 _ROLE = r"(?:assistant|model|bot|chatbot|gpt)"
 _LEADING_TOKENS = re.compile(
     rf"^(?:\s*(?:{_SPECIAL_TOKENS})(?:{_ROLE}(?=\s*(?:\n|$|[<\[])))?)+\s*|^{_ROLE}[ \t]*\r?\n\s*", re.IGNORECASE
@@ -47,7 +64,7 @@ _BYTE_TOKENS = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 
 def is_unfinished_reasoning(text: str) -> bool:
     """Whether an answer, as far as it has arrived, is reasoning without its end."""
-    stripped = text.lstrip()
+    stripped = _plain(text).lstrip()
     for opened, closed in _REASONING_BLOCKS:
         if stripped and (opened.startswith(stripped) or stripped.startswith(opened)):
             return closed not in stripped
@@ -65,16 +82,17 @@ def strip_reasoning(text: str, source_text: str) -> str:
         return text[match.end() :]
     if _HARMONY_REASONING.match(text):
         return ""
-    if (match := _HARMONY_FINAL_STRIPPED.match(text)) and "assistantfinal" not in source_text:
+    if (match := _HARMONY_FINAL_STRIPPED.match(text)) and not _HARMONY_FINAL_STRIPPED.match(source_text):
         return text[match.end() :]
+    plain_source = _plain(source_text)
     for opened, closed in _REASONING_BLOCKS:
-        if opened in source_text or closed in source_text:
+        if opened in plain_source or closed in plain_source:
             continue
         # The template may have opened the block itself.
-        _, ended, after = text.rpartition(closed)
-        if ended:
-            text = after
-        elif text.lstrip().startswith(opened):
+        end = _plain(text).rfind(closed)
+        if end >= 0:
+            text = text[end + len(closed) :]
+        elif _plain(text).lstrip().startswith(opened):
             return ""
     return _BEFORE_SOLUTION.sub("", text)
 
@@ -105,6 +123,11 @@ def strip_role(text: str, source_text: str) -> str:
 def has_special_tokens(text: str) -> bool:
     """Whether a text contains a special token of a chat template."""
     return _SPECIAL_TOKEN.search(text) is not None
+
+
+def _plain(text: str) -> str:
+    """Return a text of the same length, in small ASCII letters as far as it has these."""
+    return text.translate(_SMALL_LETTERS)
 
 
 def _decode_bytes(match: re.Match[str]) -> str:

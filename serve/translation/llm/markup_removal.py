@@ -20,6 +20,11 @@ _BOXED_RESULT = re.compile(r"^\$*\\(?:boxed|text)\{(?:\\text\{)?([^{}]+)\}*\$*$|
 _TABLE_CELL = re.compile(r"^\|\s*([^|\n]+?)\s*\|$")
 """A table row with one cell."""
 _JSON_START = re.compile(r"^\s*[{\[]")
+_LOOSE_OBJECT = re.compile(
+    r"^\{\s*[\"'“”]?([\w-]{1,30})[\"'“”]?\s*[:=]\s*(?:\"(.+)\"|'(.+)'|“(.+)”|‘(.+)’)\s*,?\s*\}$", re.DOTALL
+)
+"""An object with one field that is no valid JSON."""
+_CDATA = re.compile(r"^<!\[CDATA\[(.*?)\]\]>$", re.DOTALL)
 _TRANSLATION_KEYS = (
     *("translation", "translated_text", "translatedtext", "translated", "target_text", "target", "output", "answer"),
     *("response", "result", "text", "content", "final", "value"),
@@ -43,14 +48,25 @@ _CONTROL_ESCAPES = {"\\n": "\n", "\\t": " ", "\\r": ""}
 _HTML_ENTITY = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _INVISIBLE_CHARACTERS = re.compile("[\ufeff\u2060\u202a-\u202e\u2066-\u2069]")
 """A byte order mark, and controls that embed, isolate or override the direction of text."""
+_TERMINAL_CODE = re.compile(
+    r"(?:[\x1b\u241b\ufffd]|\\(?:033|x1b|u001b|e))\[[\d;]{0,12}[A-Za-z]|\[\d{1,2}(?:;\d{1,3}){0,4}m(?!\])",
+    re.IGNORECASE,
+)
+"""A code that sets a terminal's colour, also without its first character or with another one in its place."""
+_WORD_START = "\u2581"
+"""What SentencePiece tokenizers write in place of a space."""
 _ZERO_WIDTH_CHARACTERS = "\u200b\u200c\u200d\u200e\u200f\u061c"
 """Characters that belong into words of some scripts, but are of no use at either end of a text."""
 
 
 def strip_invisible(text: str, source_text: str) -> str:
-    """Remove invisible characters that change how other text is shown."""
+    """Remove invisible characters and codes that change how other text is shown."""
     if not _INVISIBLE_CHARACTERS.search(source_text):
         text = _INVISIBLE_CHARACTERS.sub("", text)
+    if not _TERMINAL_CODE.search(source_text):
+        text = _TERMINAL_CODE.sub("", text)
+    if _WORD_START not in source_text:
+        text = text.replace(_WORD_START, " ")
     return text.strip().strip(_ZERO_WIDTH_CHARACTERS).strip()
 
 
@@ -78,7 +94,8 @@ def extract_from_json(text: str, request: Utterance) -> str:
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return text
+            match = _LOOSE_OBJECT.match(text)
+            value = {match[1]: match[match.lastindex or 0]} if match else {}
     return _find_translation(value, request.target) or text
 
 
@@ -91,6 +108,8 @@ def strip_tags(text: str, request: Utterance) -> str:
     """Remove a tag around the whole answer, and HTML tags that format text."""
     if "<" in request.text:
         return text
+    if match := _CDATA.match(text):
+        return match[1]
     if (match := _TAGGED_TEXT.match(text)) and match[1].casefold() not in _NON_TRANSLATION_KEYS:
         return match[2]
     names = _FORMATTING_TAGS | _wrapper_tags(request)

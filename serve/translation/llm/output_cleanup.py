@@ -65,11 +65,12 @@ def extract_translation(answer: str, request: Utterance) -> str:
     """
     source_text = request.text
     text = answer if _REPEATED_MARK.search(source_text) else _REPEATED_MARK.sub(r"\1\1\1", answer)
-    text = strip_special_tokens(strip_reasoning(strip_invisible(text, source_text), source_text), source_text)
+    text = _strip_tokens(strip_invisible(text, source_text), request)
     for _ in range(_MAX_NESTING):
         before = text
         for rule in (
-            *(strip_fence, extract_from_json, strip_tags, strip_emphasis, decode_escapes, _strip_role, strip_label),
+            *(strip_fence, extract_from_json, strip_tags, strip_emphasis, decode_escapes, _strip_tokens, _strip_role),
+            strip_label,
             *(
                 _strip_source,
                 strip_note,
@@ -97,6 +98,10 @@ def has_wrapper(text: str, request: Utterance) -> bool:
         or ("```" in text and "`" not in source_text)
         or ("\n" in text and "\n" not in source_text.strip())
     )
+
+
+def _strip_tokens(text: str, request: Utterance) -> str:
+    return strip_special_tokens(strip_reasoning(text, request.text), request.text)
 
 
 def _strip_role(text: str, request: Utterance) -> str:

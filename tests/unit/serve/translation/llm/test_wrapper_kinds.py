@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 
 from serve.engines.protocol import Utterance
-from tests.unit.serve.translation.llm.test_wrappers import attempt_of
+from tests.unit.serve.translation.llm.test_wrappers import SOURCE, attempt_of
 
 RIGHT = "Bom dia a todos, vamos começar a reunião de hoje."
+
+
+async def assert_extracted(wrapper: str, piece: int = 7) -> None:
+    words = {"t": RIGHT, "s": SOURCE, "c": SOURCE.replace("'", "’"), "p": "▁" + RIGHT.replace(" ", "▁")}
+    answer = await attempt_of(wrapper.format(**words), Utterance(SOURCE, "en", "pt"), piece)
+    assert answer.text == RIGHT
 
 
 async def assert_untouched(said: str, target: str, right: str) -> None:
@@ -30,3 +36,54 @@ async def assert_untouched(said: str, target: str, right: str) -> None:
 )
 async def test_names_and_addresses_are_no_romanisation(said: str, target: str, right: str) -> None:
     await assert_untouched(said, target, right)
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "<THINK>ok</THINK>{t}",
+        "<Thinking>x</Thinking>{t}",
+        "&lt;think&gt;x&lt;/think&gt;{t}",
+        "<scratchpad>\nx\n</scratchpad>\n\n{t}",
+        "<plan>x</plan>{t}",
+        "[|assistant|]{t}[|endofturn|]",
+        "{t}<EOS_TOKEN>",
+        "{t}[EOS_TOKEN]",
+        "<bos_token>{t}",
+        "{t}<PAD>",
+        "{t}<im_end>",
+        "{t}<|im_end",
+        "{t}<|end_of_text|",
+        "{t}< |im_end| >",
+        "<|IM_START|>{t}<|IM_END|>",
+        "<reserved_107>{t}",
+        "[START]{t}[END]",
+        "&lt;s&gt;{t}&lt;/s&gt;",
+        "final{t}",
+        "analysisWe translate.final{t}",
+        "{p}",
+        "\x1b[32m{t}\x1b[0m",
+        "\ufffd[1;32m{t}\ufffd[0m",
+        "\\033[1m{t}\\033[0m",
+        '{{translation: "{t}"}}',
+        "{{translation: '{t}'}}",
+        '{{"translation": “{t}”}}',
+        "<![CDATA[{t}]]>",
+    ],
+)
+async def test_marks_of_models_and_formats_are_removed(wrapper: str) -> None:
+    for piece in (1, 7, 1_000):
+        await assert_extracted(wrapper, piece)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("The final step is next.", "final do projeto vem agora."),
+        ("Use the think tag.", "Use a tag <think>."),
+        ("It is in the brackets, ten meters.", "Está em [10 m]."),
+        ("Write translation colon x.", "Escreva {x: y}."),
+    ],
+)
+async def test_text_like_these_marks_stays(said: str, right: str) -> None:
+    await assert_untouched(said, "pt", right)
