@@ -37,7 +37,8 @@ _REGISTER_REMARK = re.compile(
     rf"\s*[*_]*[(\[（【]\s*{any_of(_WORDS['register_remarks'])}(?: {any_of(_WORDS['register_nouns'])})?\s*[)\]）】][*_.。]*$",
     re.IGNORECASE,
 )
-_PLEASANTRY = re.compile(rf"^{any_of(_WORDS['pleasantries'])}[!.,][ \t]+(?=\S)", re.IGNORECASE)
+_ENGLISH_PLEASANTRY = re.compile(rf"^{any_of(_LISTS['pleasantries']['en'])}[!.,][ \t]+(?=\S)", re.IGNORECASE)
+_PLEASANTRY = re.compile(rf"^¡?{any_of(_WORDS['pleasantries'])}(?:！\s*|。\s*|![ \t]+)(?=\S)", re.IGNORECASE)
 _SPOKEN_PLEASANTRY = re.compile(word_pattern(_WORDS["spoken_pleasantries"]), re.IGNORECASE)
 _CLOSING_OFFER = re.compile(
     rf"(?:^|(?<=[.!?。！？…।؟\"”’)\n]))\s*(?:{any_of(_WORDS['politeness'])} )?{any_of(_WORDS['closing_offers'])}\b.*$",
@@ -53,31 +54,38 @@ _LATIN = re.compile(r"[A-Za-z]")
 _COLON = re.compile(r"(?<!\d)[:：](?!//)|(?<=\d)[:：](?!\d|//)")
 _LABEL = re.compile(r"^[*_#\s\"]*([^:：\n{}<>\"]{1,100}?)[*_\s\"]*[:：][*_]*\s*(?=\S)")
 _HEADING = re.compile(r"^[*_#\s]*([^:：\n]{1,60}?)[*_\s]*\n+\s*(?=\S)")
-_LABEL_WITH_DASH = re.compile(r"^[*_#\s]*([^:：\n–—-]{2,60}?)[*_\s]*[ \t][-–—][ \t]+(?=\S)")
-_LANGUAGE_TAG_PREFIX = re.compile(r"^[\[(（【<]\s*([A-Za-z-]{2,12})\s*[\])）】>]\s*[:：]?\s*(?=\S)")
+_LABEL_WITH_MARK = re.compile(
+    r"^[*_#\s\[(]*([^:：\n–—=|~→]{2,60}?)[*_\s\])]*(?:[ \t]([-–—=|~]|[-=]*>)[ \t]+|\s*([→⇒➜➔►⟶⟹↦])\s*)(?=\S)"
+)
+_LABEL_IN_BRACKETS = re.compile(r"^[\[(（【<{]+\s*([^\[\](){}（）【】<>\n]{2,40}?)\s*[\])）】>}]+\s*[:：]?\s*(?=\S)")
+_LANGUAGE_TAG = re.compile(r"([a-z]{2,3})(?:[-_][a-z\d]{2,4}){1,2}")
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
 
 
 def strip_label(text: str, request: Utterance) -> str:
     """Remove the model's label or introduction before an answer."""
     source_text = request.text
-    if (
-        base_language(request.target) != "en"
-        and (match := _PLEASANTRY.match(text))
-        and not _SPOKEN_PLEASANTRY.search(source_text)
-    ):
+    if match := _pleasantry(text, request):
         text = text[match.end() :]
     if (
-        (match := _LANGUAGE_TAG_PREFIX.match(text))
+        (match := _LABEL_IN_BRACKETS.match(text))
         and not _BRACKETS.search(source_text)
-        and _is_language_name(request, match[1])
+        and (
+            _is_language_name(request, match[1])
+            or (is_label(match[1], request) and not _mentions_translation(source_text, request))
+        )
     ):
         return text[match.end() :]
     if (match := _LABEL.match(text)) and has_more_colons(text, source_text) and _is_introduction(match[1], request):
         return text[match.end() :]
     if "\n" not in source_text and (match := _HEADING.match(text)) and is_label(match[1], request):
         return text[match.end() :]
-    if (match := _LABEL_WITH_DASH.match(text)) and not re.search("[-–—]", source_text) and is_label(match[1], request):
+    if (
+        (match := _LABEL_WITH_MARK.match(text))
+        and (match[2] or match[3]) not in source_text
+        and is_label(match[1], request)
+        and not _mentions_translation(source_text, request)
+    ):
         return text[match.end() :]
     return text
 
@@ -144,6 +152,19 @@ def has_more_colons(text: str, source_text: str) -> bool:
     return len(_COLON.findall(text)) > len(_COLON.findall(source_text))
 
 
+def _pleasantry(text: str, request: Utterance) -> re.Match[str] | None:
+    """Return an assistant's first words, as `Sure!`, if the source text has no words that they may translate."""
+    if _SPOKEN_PLEASANTRY.search(request.text):
+        return None
+    match = None if base_language(request.target) == "en" else _ENGLISH_PLEASANTRY.match(text)
+    if match is None and base_language(request.source) in _LISTS["spoken_pleasantries"]:
+        match = _PLEASANTRY.match(text)
+        # A sentence of the translation may begin with such words.
+        if match and _count_sentences(text[match.end() :]) < _count_sentences(request.text):
+            return None
+    return match
+
+
 def _is_introduction(text: str, request: Utterance) -> bool:
     """Whether a text before a colon introduces the translation.
 
@@ -160,8 +181,10 @@ def _is_introduction(text: str, request: Utterance) -> bool:
 def _mentions_translation(source_text: str, request: Utterance) -> bool:
     words = {word for word in _WORD.findall(source_text.casefold()) if len(word) > 1}
     names = _language_names(request.target, request.source)
-    return bool(words & _ANSWER_WORDS) or any(
-        f" {name} " in f" {' '.join(_WORD.findall(source_text.casefold()))} " for name in names
+    return (
+        bool(words & _ANSWER_WORDS)
+        or _TRANSLATION_WORD.search(source_text) is not None
+        or any(f" {name} " in f" {' '.join(_WORD.findall(source_text.casefold()))} " for name in names)
     )
 
 
@@ -180,9 +203,14 @@ def _count_sentences(text: str) -> int:
 
 
 def _is_language_name(request: Utterance, text: str) -> bool:
-    """Whether a text is a name of the target language."""
+    """Whether a text is a name or tag of the target language, also with a region: `pt-BR`, `European Portuguese`."""
     names = _language_names(request.target, request.source)
-    return _normalize(text) in names or _normalize(_IN_BRACKETS.sub("", text)) in names
+    if _normalize(text) in names or _normalize(_IN_BRACKETS.sub("", text)) in names:
+        return True
+    if tag := _LANGUAGE_TAG.fullmatch(text.strip("[]()*_ ").casefold()):
+        return tag[1] == base_language(request.target)
+    words = _normalize(text).split()
+    return any(word in names for word in words) and all(word in names or word in _CONNECTOR_WORDS for word in words)
 
 
 @cache

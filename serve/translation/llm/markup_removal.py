@@ -35,6 +35,7 @@ _NON_TRANSLATION_KEYS = frozenset(
 _OPENING_TAG = r"<([A-Za-z][\w:-]{0,30})(?:\s[^<>]{0,100})?>"
 _TAGGED_TEXT = re.compile(rf"^{_OPENING_TAG}\s*(.*?)\s*</\1\s*>$", re.DOTALL)
 _ANY_TAG = re.compile(r"</?([A-Za-z][\w:-]{0,30})(?:\s[^<>]{0,100})?/?>")
+_LABEL_TAG = re.compile(r"^<([A-Za-z][\w-]{0,30})>\s*[:：]\s*(?=\S)")
 _FORMATTING_TAGS = frozenset(
     {"b", "i", "u", "em", "strong", "p", "br", "span", "div", "font", "mark", "small", "body", "html"}
 )
@@ -113,6 +114,8 @@ def strip_tags(text: str, request: Utterance) -> str:
     if (match := _TAGGED_TEXT.match(text)) and match[1].casefold() not in _NON_TRANSLATION_KEYS:
         return match[2]
     names = _FORMATTING_TAGS | _wrapper_tags(request)
+    if (match := _LABEL_TAG.match(text)) and match[1].casefold() in _wrapper_tags(request):
+        return text[match.end() :]
     return _ANY_TAG.sub(lambda tag: _replace_formatting_tag(tag, names), text)
 
 

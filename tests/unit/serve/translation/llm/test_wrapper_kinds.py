@@ -87,3 +87,65 @@ async def test_marks_of_models_and_formats_are_removed(wrapper: str) -> None:
 )
 async def test_text_like_these_marks_stays(said: str, right: str) -> None:
     await assert_untouched(said, "pt", right)
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "pt-BR: {t}",
+        "pt_BR: {t}",
+        "[PT-BR]: {t}",
+        "(pt-BR): {t}",
+        "[Translation] {t}",
+        "【译文】{t}",
+        "(Translation) {t}",
+        "<Translation>: {t}",
+        "Translation → {t}",
+        "Translation -> {t}",
+        "Translation = {t}",
+        "Português → {t}",
+        "Brazilian Portuguese → {t}",
+        "Versão em português: {t}",
+        "In Portuguese, this would be: {t}",
+        "In Portuguese, you would say: {t}",
+        "Em português, seria: {t}",
+        "Assistente: {t}",
+        "Intérprete: {t}",
+        "Claro! {t}",
+        "Com certeza! {t}",
+        "Here you go! {t}",
+    ],
+)
+async def test_label_is_removed(wrapper: str) -> None:
+    await assert_extracted(wrapper)
+
+
+@pytest.mark.parametrize(
+    ("target", "label", "right"),
+    [
+        ("de", "Natürlich! ", "Guten Morgen zusammen, wir beginnen jetzt."),
+        ("es", "¡Claro! ", "Buenos días a todos, empecemos la reunión."),
+        ("zh", "当然！", "大家早上好，我们开始今天的会议吧。"),
+        ("ja", "アシスタント：", "皆さん、おはようございます。今日の会議を始めましょう。"),
+    ],
+)
+async def test_label_in_another_language_is_removed(target: str, label: str, right: str) -> None:
+    assert (await attempt_of(label + right, Utterance(SOURCE, "en", target))).text == right
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("Sure! Let's go.", "Claro! Vamos."),
+        ("I see! Got it.", "Claro! Entendi."),
+        ("Yes! Right now.", "Claro! Vamos já."),
+        ("Assistant, hello.", "Assistente: olá."),
+        ("The Portuguese version is ready.", "Versão em português: pronta."),
+        ("[Result] done", "[Resultado] pronto"),
+        ("Result equals 5", "Resultado = 5"),
+        ("Option A is to buy milk.", "(A) Comprar leite."),
+        ("A equals B.", "A = B."),
+    ],
+)
+async def test_text_like_a_label_stays(said: str, right: str) -> None:
+    await assert_untouched(said, "pt", right)
