@@ -17,6 +17,8 @@ from serve.text.languages import base_language
 
 _LISTS = read_word_lists("serve.translation.llm", "labels")
 _WORDS = {name: all_words(lists) for name, lists in _LISTS.items()}
+EQUALS_WORDS = _WORDS["equals_words"]
+"""Words between a source text and its translation, both in quotation marks."""
 _TRANSLATION_WORD = re.compile(word_pattern(_WORDS["translation_words"]), re.IGNORECASE)
 _ANSWER_WORDS = frozenset(_WORDS["answer_words"])
 _CONNECTOR_WORDS = frozenset(_WORDS["connector_words"])
@@ -57,7 +59,9 @@ _HEADING = re.compile(r"^[*_#\s]*([^:：\n]{1,60}?)[*_\s]*\n+\s*(?=\S)")
 _LABEL_WITH_MARK = re.compile(
     r"^[*_#\s\[(]*([^:：\n–—=|~→]{2,60}?)[*_\s\])]*(?:[ \t]([-–—=|~]|[-=]*>)[ \t]+|\s*([→⇒➜➔►⟶⟹↦])\s*)(?=\S)"
 )
-_LABEL_IN_BRACKETS = re.compile(r"^[\[(（【<{]+\s*([^\[\](){}（）【】<>\n]{2,40}?)\s*[\])）】>}]+\s*[:：]?\s*(?=\S)")
+_LABEL_IN_BRACKETS = re.compile(
+    r"^(?:[\[(（【<{]+|\*\*|__)\s*([^\[\](){}（）【】<>*_\n]{2,40}?)\s*(?:[\])）】>}]+|\*\*|__)\s*[:：]?\s*(?=\S)"
+)
 _LANGUAGE_TAG = re.compile(r"([a-z]{2,3})(?:[-_][a-z\d]{2,4}){1,2}")
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
 

@@ -97,6 +97,8 @@ def extract_from_json(text: str, request: Utterance) -> str:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             match = _LOOSE_OBJECT.match(text)
             value = {match[1]: match[match.lastindex or 0]} if match else {}
+    if isinstance(value, list) and len(pair := cast(list[Any], value)) == 2 and _is_source(pair[0], request.text):
+        value = pair[1]
     return _find_translation(value, request.target) or text
 
 
@@ -141,6 +143,10 @@ def decode_escapes(text: str, request: Utterance) -> str:
     return (
         text if _HTML_ENTITY.search(request.text) else _HTML_ENTITY.sub(lambda entity: _decode_entity(entity[0]), text)
     )
+
+
+def _is_source(value: Any, source_text: str) -> bool:
+    return isinstance(value, str) and value.strip().casefold() == source_text.strip().casefold()
 
 
 def _find_translation(value: Any, target: str) -> str | None:

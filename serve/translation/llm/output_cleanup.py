@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from operators.word_lists import any_of
 from serve.engines.protocol import Utterance
 from serve.translation.llm.chat_template_tokens import (
     has_special_tokens,
@@ -17,7 +18,15 @@ from serve.translation.llm.chat_template_tokens import (
     strip_special_tokens,
 )
 from serve.translation.llm.degenerate_output import strip_brackets
-from serve.translation.llm.labels import has_more_colons, is_label, is_note, is_source_label, strip_label, strip_note
+from serve.translation.llm.labels import (
+    EQUALS_WORDS,
+    has_more_colons,
+    is_label,
+    is_note,
+    is_source_label,
+    strip_label,
+    strip_note,
+)
 from serve.translation.llm.markup_removal import (
     decode_escapes,
     extract_from_json,
@@ -34,12 +43,15 @@ _REPEATED_MARK = re.compile(r"([\W_])\1{30,}")
 """A long run of one character, on which the patterns here would be slow."""
 _MAX_NESTING = 8
 """Maximum number of wrappers around each other."""
-_QUOTE_PAIRS = {
-    **{'"': '"', "“": "”“", "”": "”", "«": "»", "»": "«»", "„": "“”„", "‟": "”", "＂": "＂", "〝": "〞〟"},
-    **{"'": "'", "‘": "’", "’": "’", "‚": "‘’", "‹": "›", "›": "‹›", "「": "」", "『": "』", "｢": "｣", "״": "״"},
-}
-_DOUBLE_QUOTES = frozenset('"“”„«»＂')
+_DOUBLE_QUOTES, _SINGLE_QUOTES, _CORNER_BRACKETS = '"“”„‟«»＂〝〞〟״❝❞', "'‘’‚‛‹›❛❜", "「」『』｢｣"
+_TITLE_MARKS = "《》〈〉⟪⟫"
+"""Quotation marks of titles in Chinese: they stay around a title, which ends without a full stop."""
+_QUOTE_KINDS = (_DOUBLE_QUOTES, _SINGLE_QUOTES, _CORNER_BRACKETS, _TITLE_MARKS)
+"""Kinds of quotation marks. Models mix the marks of a kind."""
+_QUOTES = frozenset("".join(_QUOTE_KINDS))
+_SENTENCE_ENDS = ".!?…。！？।؟"
 _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+_ANY_APOSTROPHE = re.compile("['’]")
 _QUOTED_LINE_MARK = re.compile(rf"^(?:[{SOURCE_MARK.strip()}{TRANSLATION_MARK.strip()}]\s*)+", re.MULTILINE)
 _COMMENT_AFTER_QUOTES = re.compile(r"\s*[(\[（][^()\[\]（）]{1,80}[)\]）]$")
 _BRACKETS = re.compile(r"[()\[\]（）]")
@@ -47,7 +59,8 @@ _LABEL_EDGES = ":：*_ "
 _NEXT_TURN = re.compile(r"[*_#\s]*(?:user|human|system|assistant|instruction|input)[*_\s]*:", re.IGNORECASE)
 _HORIZONTAL_RULE = re.compile(r"[\W_]+")
 """A line without content: `---`."""
-_STRONG_SEPARATOR = r"\s*(?:[-=]*>|[→⇒➜➔►⟶↦»]|[/|=≈])+\s*"
+_STRONG_SEPARATOR = r"\s*(?:[-=]*>|[→⇒➜➔►⟶⟹↦»]|[/|=≈~]|::)+\s*"
+_EQUALS_WORDS = rf"\s*{any_of(EQUALS_WORDS)}\s*(?=[\"“”„«'‘「『*_])"
 _WEAK_SEPARATOR = r"\s*[-–—:：;]+\s+|\s*\n+\s*|\s+"
 _CLOSING_MARKS = "[\"'”’»›」』*_]*"
 _OPENING_MARKS = "[\"'“„‘«‹「『*_]*"
@@ -69,8 +82,8 @@ def extract_translation(answer: str, request: Utterance) -> str:
     for _ in range(_MAX_NESTING):
         before = text
         for rule in (
-            *(strip_fence, extract_from_json, strip_tags, strip_emphasis, decode_escapes, _strip_tokens, _strip_role),
-            strip_label,
+            *(strip_fence, extract_from_json, strip_tags, decode_escapes, _strip_tokens, _strip_role),
+            *(strip_label, strip_emphasis),
             *(
                 _strip_source,
                 strip_note,
@@ -125,10 +138,11 @@ def _strip_source(text: str, request: Utterance) -> str:
 def _source_patterns(source_text: str, is_sentence: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return patterns for the source text at the start and at the end of an answer, including the separator."""
     words = r"\s+".join(map(re.escape, source_text.strip().rstrip(".!?。！？…").split()))
+    words = _ANY_APOSTROPHE.sub("['’]", words)
     label = r"(?:[*_]*[^\W\d_][\w ()（）-]{0,30}[*_]*[:：][*_]*\s*)?"
     quoted = rf"{_OPENING_MARKS}{label}{_OPENING_MARKS}{words}[.!?。！？…]*{_CLOSING_MARKS}"
     separator = rf"(?:{_STRONG_SEPARATOR}|{_WEAK_SEPARATOR})" if is_sentence else rf"(?:{_STRONG_SEPARATOR})"
-    before = rf"^{quoted}{separator}(?=\S)"
+    before = rf"^(?:1[.)]\s+)?{quoted}(?:{_EQUALS_WORDS}|{separator}(?:2[.)]\s+)?)(?=\S)"
     behind = rf"{separator}{quoted}\s*$" + (rf"|\s*[(\[（]\s*{quoted}\s*[)\]）]\s*$" if is_sentence else "")
     return re.compile(before, re.IGNORECASE), re.compile(behind, re.IGNORECASE)
 
@@ -194,12 +208,14 @@ def _strip_speaker(text: str, request: Utterance) -> str:
 def _strip_quotes(text: str, request: Utterance) -> str:
     """Remove the model's quotation marks around an answer, and its comment after them."""
     source_text = request.text
-    if source_text.strip()[:1] in _QUOTE_PAIRS or source_text.strip()[-1:] in _DOUBLE_QUOTES:
+    if source_text.strip()[:1] in _QUOTES or source_text.strip()[-1:] in _DOUBLE_QUOTES:
         return text
-    if text[:1] in _QUOTE_PAIRS and not _BRACKETS.search(source_text):
+    if text[:1] in _QUOTES and not _BRACKETS.search(source_text):
         text = _strip_comment(text)
     if text.startswith("``") and text.endswith(("''", "``")) and len(text) > len("``''"):
         return text[2:-2]
+    if text.startswith(",,") and text[-1:] in _DOUBLE_QUOTES:
+        text = text.removeprefix(",,")
     if text[:1] in _DOUBLE_QUOTES and not any(mark in text[1:] for mark in _DOUBLE_QUOTES):
         return text[1:]
     if (
@@ -208,15 +224,25 @@ def _strip_quotes(text: str, request: Utterance) -> str:
         and not text[-2:-1].isdigit()
     ):
         return text[:-1]
-    closing, inner = _QUOTE_PAIRS.get(text[:1], ""), _APOSTROPHE.sub("", text[1:-1])
-    if len(text) < 2 or text[-1] not in closing:
+    marks = next((each for each in _QUOTE_KINDS if text[:1] in each), None)
+    return text if marks is None else _strip_marks(text, marks)
+
+
+def _strip_marks(text: str, marks: str) -> str:
+    """Remove quotation marks of a kind around an answer, also double ones and ones before a full stop."""
+    quoted = text.rstrip(".。") if text[-1:] in ".。" else text
+    inner = quoted.strip(marks).strip()
+    if quoted[-1:] not in marks or any(mark in _APOSTROPHE.sub("", inner) for mark in marks):
         return text
-    return text if any(mark in inner for mark in (text[0], *closing)) else text[1:-1]
+    is_ended = inner[-1:] in _SENTENCE_ENDS
+    if marks == _TITLE_MARKS and not is_ended:
+        return text
+    return inner if is_ended else inner + text[len(quoted) :]
 
 
 def _strip_comment(text: str) -> str:
     match = _COMMENT_AFTER_QUOTES.search(text)
-    return text[: match.start()] if match and text[match.start() - 1] in _QUOTE_PAIRS[text[0]] else text
+    return text[: match.start()] if match and text[match.start() - 1] in _QUOTES else text
 
 
 def _strip_brackets(text: str, request: Utterance) -> str:

@@ -149,3 +149,58 @@ async def test_label_in_another_language_is_removed(target: str, label: str, rig
 )
 async def test_text_like_a_label_stays(said: str, right: str) -> None:
     await assert_untouched(said, "pt", right)
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        '"{s}" means "{t}"',
+        '"{s}" translates to "{t}"',
+        "*{s}* means *{t}*",
+        "1. {s}\n2. {t}",
+        '["{s}","{t}"]',
+        "__pt__ {t}",
+        "{s} ~ {t}",
+        "{s} :: {t}",
+        "{c} → {t}",
+        "{t} / {c}",
+    ],
+)
+async def test_source_text_is_removed(wrapper: str) -> None:
+    await assert_extracted(wrapper)
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "‟{t}”",
+        ',,{t}"',
+        '“{t}"',
+        '"{t}”',
+        '"{t}".',
+        '""{t}""',
+        '"""{t}"""',
+        "'''{t}'''",
+        "《{t}》",
+        "««{t}»»",
+        '«{t}"',
+        "❝{t}❞",
+        "‘{t}'",
+        "「{t}』",
+    ],
+)
+async def test_quotation_marks_are_removed(wrapper: str) -> None:
+    await assert_extracted(wrapper)
+
+
+@pytest.mark.parametrize(
+    ("said", "target", "right"),
+    [
+        ("War and Peace", "zh", "《战争与和平》"),
+        ("He said yes and then no.", "pt", '"Sim", disse ele, e depois "não".'),
+        ("It's five feet, 'tis.", "pt", "São 5' mesmo."),
+        ("Hello means hi.", "pt", "Olá significa oi."),
+    ],
+)
+async def test_quotation_marks_of_a_translation_stay(said: str, target: str, right: str) -> None:
+    await assert_untouched(said, target, right)
