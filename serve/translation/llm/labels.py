@@ -29,12 +29,23 @@ _INTRODUCTION = re.compile(
 _HERE_WORD = re.compile(word_pattern(_WORDS["here_words"]), re.IGNORECASE)
 _SOURCE_LABELS = frozenset(_WORDS["source_labels"])
 _NOTE_WORDS = rf"(?:translator['’]s )?{any_of(_WORDS['note_words'])}"
-_NOTE_LABEL = re.compile(rf"^[*_\s]*{_NOTE_WORDS}[*_\s]*[:：]", re.IGNORECASE)
+_NOTE_LABEL = re.compile(rf"^[*_\s]*{_NOTE_WORDS}\.?[*_\s]*[:：]|^\[\^?\d\]", re.IGNORECASE)
 _NOTE_IN_BRACKETS = re.compile(
-    rf"\s*[*_]*[(\[（【]\s*{_NOTE_WORDS}\b[^:：()\[\]（）【】]{{0,20}}[:：][^()\[\]（）【】]*[)\]）】][*_.。]*$",
+    rf"\s*[*_]*[(\[（【]\s*{_NOTE_WORDS}(?!\w)[^:：()\[\]（）【】]{{0,20}}[:：][^()\[\]（）【】]*[)\]）】][*_.。]*$",
     re.IGNORECASE,
 )
-_TRAILING_NOTE = re.compile(rf"\s*[*_]*(?<![^\W_]){_NOTE_WORDS}[*_\s]*[:：].*$", re.IGNORECASE | re.DOTALL)
+_TRAILING_NOTE = re.compile(
+    rf"(?:\s+[-–—|#]+\s+|\s*)[*_]*(?<![^\W_]){_NOTE_WORDS}\.?[*_\s]*[:：].*$", re.IGNORECASE | re.DOTALL
+)
+_VERSION_IN_BRACKETS = re.compile(
+    rf"\s*[*_]*[(\[（【]\s*{any_of(_WORDS['bracket_notes'])}\s*[:：.\"“„«「][^()\[\]（）【】]*[)\]）】][*_.。]*$",
+    re.IGNORECASE,
+)
+_REMARK = re.compile(rf"^[\W_]*{any_of(_WORDS['remarks'])}(?!\w)", re.IGNORECASE)
+_FOOTNOTE_MARK = re.compile(r"\s*(?:\[\^?\d{1,2}\]|[¹²³⁴-⁹])$")
+_COMMENT = re.compile(r"(?<=[.!?。！？…।؟])\s+(#|//|<!--)\s?.*$", re.DOTALL)
+"""A comment as in a program."""
+_OTHER_VERSION = re.compile(r"(?<=[.!?。！？…।؟])\s*\s([/|])\s+(?=\S)")
 _REGISTER_REMARK = re.compile(
     rf"\s*[*_]*[(\[（【]\s*{any_of(_WORDS['register_remarks'])}(?: {any_of(_WORDS['register_nouns'])})?\s*[)\]）】][*_.。]*$",
     re.IGNORECASE,
@@ -104,9 +115,13 @@ def strip_note(text: str, request: Utterance) -> str:
         if match and _is_complete(text[: match.start()], match[0], source_text):
             text = text[: match.start()]
     if not _BRACKETS.search(source_text):
-        text = _REGISTER_REMARK.sub("", text)
+        text = _FOOTNOTE_MARK.sub("", _VERSION_IN_BRACKETS.sub("", _REGISTER_REMARK.sub("", text)))
         if (last := _LAST_BRACKET.search(text)) and _is_language_name(request, last[1]):
             text = text[: last.start()]
+    for pattern in (_COMMENT, _OTHER_VERSION):
+        match = pattern.search(text)
+        if match and match[1] not in source_text and _is_complete(text[: match.start()], match[0], source_text):
+            text = text[: match.start()]
     if (
         base_language(request.target) != "en"
         and (offer := _CLOSING_OFFER.search(text))
@@ -119,6 +134,16 @@ def strip_note(text: str, request: Utterance) -> str:
 def is_note(line: str) -> bool:
     """Whether a line is a comment on the translation."""
     return _NOTE_LABEL.match(line) is not None or _NOTE_IN_BRACKETS.fullmatch(line) is not None
+
+
+def is_remark(line: str, request: Utterance) -> bool:
+    """Whether a line after a translation is a sentence about it: it mentions a translation, and the source text doesn't."""
+    is_introduction = line[-1:] in ":：" or is_label(line, request) or strip_label(line, request) != line
+    return (
+        not is_introduction
+        and not _TRANSLATION_WORD.search(request.text)
+        and (_TRANSLATION_WORD.search(line) is not None or _REMARK.match(line) is not None)
+    )
 
 
 def is_label(text: str, request: Utterance) -> bool:
@@ -164,7 +189,7 @@ def _pleasantry(text: str, request: Utterance) -> re.Match[str] | None:
     if match is None and base_language(request.source) in _LISTS["spoken_pleasantries"]:
         match = _PLEASANTRY.match(text)
         # A sentence of the translation may begin with such words.
-        if match and _count_sentences(text[match.end() :]) < _count_sentences(request.text):
+        if match and count_sentences(text[match.end() :]) < count_sentences(request.text):
             return None
     return match
 
@@ -199,10 +224,11 @@ def _is_complete(text: str, note: str, source_text: str) -> bool:
     if not _LATIN.search(text) and _LATIN.match(note.lstrip("*_ \n")):
         return True
     ended = text.rstrip("\"'”’»›」』)）*_ ")[-1:] in _SENTENCE_ENDS
-    return ended and 0 < _count_sentences(source_text) <= _count_sentences(text)
+    return ended and 0 < count_sentences(source_text) <= count_sentences(text)
 
 
-def _count_sentences(text: str) -> int:
+def count_sentences(text: str) -> int:
+    """Return how many sentences of a text end with a mark."""
     return len(_SENTENCE_END.findall(text))
 
 

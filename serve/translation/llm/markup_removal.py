@@ -14,6 +14,9 @@ from typing import Any, cast
 from serve.engines.protocol import Utterance
 
 _CODE_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*(?:[\w+-]*[ \t]*\r?\n)?\s*(.*?)\s*\1$", re.DOTALL)
+_FENCE_IN_TEXT = re.compile(r"^[^`]*\n?```[\w+-]*[ \t]*\r?\n\s*([^`]*?)\s*```[^`]*$")
+"""A code fence with words before or after it."""
+_OBJECT_IN_TEXT = re.compile(r"^[^{}]*?(\{[^{}]*\})[^{}]*$")
 _INLINE_CODE = re.compile(r"^`([^`]+)`$")
 _BOXED_RESULT = re.compile(r"^\$*\\(?:boxed|text)\{(?:\\text\{)?([^{}]+)\}*\$*$|^\$\$([^$]+)\$\$$")
 """A result as models mark it in mathematics."""
@@ -78,6 +81,8 @@ def strip_fence(text: str, request: Utterance) -> str:
     match = _CODE_FENCE.match(text)
     if match:
         return match[2]
+    if match := _FENCE_IN_TEXT.match(text):
+        return match[1]
     if match := _INLINE_CODE.match(text) or _BOXED_RESULT.match(text):
         return match[match.lastindex or 0]
     match = None if "|" in request.text else _TABLE_CELL.match(text)
@@ -86,6 +91,8 @@ def strip_fence(text: str, request: Utterance) -> str:
 
 def extract_from_json(text: str, request: Utterance) -> str:
     """Return the translation in a JSON answer: an object, a list of one item, or a string with escapes."""
+    if "{" not in request.text and (match := _OBJECT_IN_TEXT.match(text)) and '"' in match[1]:
+        text = match[1]
     if _JSON_START.match(request.text) or not (_JSON_START.match(text) or (text[:1] == '"' and "\\" in text)):
         return text
     try:

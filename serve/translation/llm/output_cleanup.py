@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 
 from operators.word_lists import any_of
 from serve.engines.protocol import Utterance
+from serve.text.languages import LANGUAGES_WITHOUT_SPACES, base_language
 from serve.translation.llm.chat_template_tokens import (
     has_special_tokens,
     strip_reasoning,
@@ -20,9 +22,11 @@ from serve.translation.llm.chat_template_tokens import (
 from serve.translation.llm.degenerate_output import strip_brackets
 from serve.translation.llm.labels import (
     EQUALS_WORDS,
+    count_sentences,
     has_more_colons,
     is_label,
     is_note,
+    is_remark,
     is_source_label,
     strip_label,
     strip_note,
@@ -162,10 +166,35 @@ def _strip_extra_lines(text: str, request: Utterance) -> str:
     lines = [line.strip() for line in text.split("\n") if line.strip() and not _HORIZONTAL_RULE.fullmatch(line.strip())]
     kept = [line for line in lines if not _is_source_line(line, request)]
     # A note follows the translation.
-    note_index = next((at for at, line in enumerate(kept) if at and is_note(line)), len(kept))
+    note_index = next(
+        (
+            at
+            for at, line in enumerate(kept)
+            if at and (is_note(line) or (_is_after_translation(kept[at - 1], request) and is_remark(line, request)))
+        ),
+        len(kept),
+    )
     kept = _lines_from_label([*_lines_before_next_turn(kept[:note_index])], request)
     kept = [line for line in kept if not is_label(line.rstrip(_LABEL_EDGES), request)]
-    return "\n".join(kept)
+    return _join_lines(kept, request) if "\n\n" not in text else "\n".join(kept)
+
+
+def _is_after_translation(line: str, request: Utterance) -> bool:
+    """Whether a line may be the end of the translation, as opposed to an introduction."""
+    return line[-1:] not in ":：" and not is_label(line, request) and not is_remark(line, request)
+
+
+def _join_lines(lines: list[str], request: Utterance) -> str:
+    """Join the lines of a translation that goes on in the next line, or that has as many sentences as the source text."""
+    gap = "" if base_language(request.target) in LANGUAGES_WITHOUT_SPACES else " "
+    continues = [
+        line[-1:] not in _SENTENCE_ENDS + ":：" and (following[:1].islower() or line[-1:] in ",，、،")
+        for line, following in pairwise(lines)
+    ]
+    joined = gap.join(lines)
+    are_sentences = all(line[-1:] in _SENTENCE_ENDS for line in lines)
+    is_same_count = are_sentences and count_sentences(joined) == count_sentences(request.text)
+    return joined if all(continues) or is_same_count else "\n".join(lines)
 
 
 def _lines_from_label(lines: list[str], request: Utterance) -> list[str]:

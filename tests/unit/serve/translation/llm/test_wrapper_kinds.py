@@ -204,3 +204,64 @@ async def test_quotation_marks_are_removed(wrapper: str) -> None:
 )
 async def test_quotation_marks_of_a_translation_stay(said: str, target: str, right: str) -> None:
     await assert_untouched(said, target, right)
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "{t} — Note: x",
+        "{t} (N. do T.: x)",
+        '{t} (lit. "Good day to all")',
+        "{t} (or: Bom dia, pessoal)",
+        "{t} (European Portuguese)",
+        "{t} NB: x",
+        "{t} # x",
+        "{t} // x",
+        "{t} [1]",
+        "{t}¹",
+        "{t} / Bom dia a todos, comecemos a reunião de hoje.",
+        "```\n{t}\n```\nLet me know!",
+        '```json\n{{"translation": "{t}"}}\n```\nHope this helps!',
+        'Here is the JSON:\n{{"translation": "{t}"}}',
+        "{t}\n\nObs.: x",
+        "{t}\n\nObservação: x",
+        "{t}\n\nEsta tradução mantém o tom formal.",
+        "{t}\n\n(Esta tradução é formal.)",
+        "{t}\n\nI translated it formally.",
+        "{t}\n\nI kept the tone.",
+        "{t}\n\nLet me know!",
+        "<scratchpad>x</scratchpad>\n{t}",
+    ],
+)
+async def test_note_is_removed(wrapper: str) -> None:
+    for piece in (1, 7, 1_000):
+        await assert_extracted(wrapper, piece)
+
+
+@pytest.mark.parametrize(
+    ("said", "target", "broken", "right"),
+    [
+        (SOURCE, "pt", "Bom dia a todos,\nvamos começar a reunião de hoje.", RIGHT),
+        (SOURCE, "pt", "Bom dia a todos, vamos começar\na reunião de hoje.", RIGHT),
+        (SOURCE, "zh", "大家早上好，\n我们开始今天的会议吧。", "大家早上好，我们开始今天的会议吧。"),
+        ("Good morning. Let us begin.", "pt", "Bom dia.\nVamos começar.", "Bom dia. Vamos começar."),
+    ],
+)
+async def test_lines_of_one_translation_are_joined(said: str, target: str, broken: str, right: str) -> None:
+    for piece in (1, 7, 1_000):
+        assert (await attempt_of(broken, Utterance(said, "en", target), piece)).text == right
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("Buy milk now (or: at once).", "Compre leite agora (ou: já)."),
+        ("Plan B # x", "Plano B # x"),
+        ("Good morning or good afternoon to all.", "Bom dia / boa tarde a todos."),
+        ("This translation keeps the tone.", "Esta tradução mantém o tom."),
+        ("See note [1].", "Veja a nota [1]."),
+        ("We won. NB, tomorrow.", "Ganhamos. NB: amanhã."),
+    ],
+)
+async def test_text_like_a_note_stays(said: str, right: str) -> None:
+    await assert_untouched(said, "pt", right)
