@@ -1,6 +1,7 @@
 """Removes markup and encodings that language models put around a translation.
 
-No function changes an answer if the source text contains such markup itself.
+No function changes an answer if the source text contains such markup itself. The names of marks by language are in
+`data/markup.toml`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import json
 import re
 from typing import Any, cast
 
+from operators.word_lists import all_words, read_word_lists, word_pattern
 from serve.engines.protocol import Utterance
 
+_LISTS = read_word_lists("serve.translation.llm", "markup")
 _CODE_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*(?:[\w+-]*[ \t]*\r?\n)?\s*(.*?)\s*\1$", re.DOTALL)
 _FENCE_IN_TEXT = re.compile(r"^[^`]*\n?```[\w+-]*[ \t]*\r?\n\s*([^`]*?)\s*```[^`]*$")
 """A code fence with words before or after it."""
@@ -39,6 +42,10 @@ _OPENING_TAG = r"<([A-Za-z][\w:-]{0,30})(?:\s[^<>]{0,100})?>"
 _TAGGED_TEXT = re.compile(rf"^{_OPENING_TAG}\s*(.*?)\s*</\1\s*>$", re.DOTALL)
 _ANY_TAG = re.compile(r"</?([A-Za-z][\w:-]{0,30})(?:\s[^<>]{0,100})?/?>")
 _LABEL_TAG = re.compile(r"^<([A-Za-z][\w-]{0,30})>\s*[:：]\s*(?=\S)")
+_PAIRED_TAG = re.compile(r"<([A-Za-z][\w:-]{0,30})(?=[\s>])[^<>]{0,100}>(?=.*</\1\s*>)", re.DOTALL | re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_MARK_NAME = re.compile(word_pattern(all_words(_LISTS["mark_names"])), re.IGNORECASE)
+_FIRST_WORD = re.compile(word_pattern(all_words(_LISTS["first_words"])), re.IGNORECASE)
 _FORMATTING_TAGS = frozenset(
     {"b", "i", "u", "em", "strong", "p", "br", "span", "div", "font", "mark", "small", "body", "html"}
 )
@@ -125,12 +132,16 @@ def strip_tags(text: str, request: Utterance) -> str:
     names = _FORMATTING_TAGS | _wrapper_tags(request)
     if (match := _LABEL_TAG.match(text)) and match[1].casefold() in _wrapper_tags(request):
         return text[match.end() :]
-    return _ANY_TAG.sub(lambda tag: _replace_formatting_tag(tag, names), text)
+    paired = {name.casefold() for name in _PAIRED_TAG.findall(text)}
+    spoken = set(_WORD.findall(request.text.casefold()))
+    return _ANY_TAG.sub(lambda tag: _replace_formatting_tag(tag, names, paired, spoken), text)
 
 
 def strip_emphasis(text: str, request: Utterance) -> str:
-    """Remove Markdown marks of emphasis, headings and lists."""
+    """Remove Markdown marks of emphasis, headings and lists, unless the source text names such a mark."""
     source_text = request.text
+    if _MARK_NAME.search(source_text):
+        return text
     match = _EMPHASIS.match(text)
     if match and match[1][0] not in source_text and match[1] not in match[2]:
         text = match[2]
@@ -138,13 +149,15 @@ def strip_emphasis(text: str, request: Utterance) -> str:
         text = _BOLD.sub(r"\2", text)
     if "#" not in source_text:
         text = _HEADING.sub("", text)
-    if not re.search(r"\d", source_text):
+    if not re.search(r"\d", source_text) and not _FIRST_WORD.search(source_text):
         text = _NUMBERED.sub("", text)
     return text if _BULLET.match(source_text.strip()) else _BULLET.sub("", text)
 
 
 def decode_escapes(text: str, request: Utterance) -> str:
-    r"""Decode escaped characters in an answer, such as `\u00e7` or `&ccedil;`."""
+    r"""Decode escaped characters in an answer, such as `\u00e7` or `&ccedil;`, unless the source text names them."""
+    if _MARK_NAME.search(request.text):
+        return text
     if "\\" not in request.text:
         text = _ESCAPE_SEQUENCE.sub(_unescape, text)
     return (
@@ -180,9 +193,13 @@ def _wrapper_tags(request: Utterance) -> frozenset[str]:
     return frozenset({*tags, request.target.casefold(), request.target.partition("-")[0].casefold()})
 
 
-def _replace_formatting_tag(tag: re.Match[str], names: frozenset[str]) -> str:
+def _replace_formatting_tag(tag: re.Match[str], names: frozenset[str], paired: set[str], spoken: set[str]) -> str:
+    """Return what replaces a tag: nothing, or the tag itself if the text names a tag instead of being formatted by it."""
     name = tag[1].casefold()
     if name not in names:
+        return tag[0]
+    is_edge = not tag.string[: tag.start()].strip() or not tag.string[tag.end() :].strip()
+    if name not in paired and (name in spoken or not (is_edge or name == "br")):
         return tag[0]
     return " " if name == "br" else ""
 

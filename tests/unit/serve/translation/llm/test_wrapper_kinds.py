@@ -265,3 +265,28 @@ async def test_lines_of_one_translation_are_joined(said: str, target: str, broke
 )
 async def test_text_like_a_note_stays(said: str, right: str) -> None:
     await assert_untouched(said, "pt", right)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("Use the div tag.", "Use a tag <div>."),
+        ("Use the b tag.", "Use a tag <b>"),
+        ("Close the span.", "Feche o </span>."),
+        ("The br breaks the line.", "O <br> quebra a linha."),
+        ("Item number one, buy milk.", "1. Comprar leite."),
+        ("First, buy milk.", "1. Comprar leite."),
+        ("One, buy milk.", "1) Comprar leite."),
+        ("Hash title.", "# Título"),
+        ("Dash, yes.", "- Sim."),
+        ("The name is star star init.", "O nome é **init**."),
+        ("The value is ampersand amp.", "O valor é &amp;."),
+    ],
+)
+async def test_marks_that_the_source_text_names_stay(said: str, right: str) -> None:
+    await assert_untouched(said, "pt", right)
+
+
+@pytest.mark.parametrize("wrapper", ["1. {t}", "<div>{t}</div>", "{t}<br>", "<p><b>{t}</b></p>", "<output>{t}"])
+async def test_markup_is_removed(wrapper: str) -> None:
+    await assert_extracted(wrapper)
