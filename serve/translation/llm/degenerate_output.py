@@ -20,6 +20,8 @@ _WHOLE_REPETITION = re.compile(r"(\S.{3,200}?)(?:\W*\1){2,}\W*", re.DOTALL | re.
 _WHOLE_TWICE = re.compile(r"\W*(\w.{3,}\w)\W+\1\W*", re.DOTALL | re.IGNORECASE)
 """A text that is one part, said twice."""
 _SPOKEN_TWICE = re.compile(r"(\w.{2,}?)\W+\1", re.DOTALL | re.IGNORECASE)
+_EMPHASIS = re.compile(r"\W*(\w+)(?:\W+\1){1,3}\W*", re.IGNORECASE)
+"""One word up to four times, as in speech: `Yeah, yeah, yeah.`"""
 _MIN_SENTENCE_LETTERS = 20
 """Letters of a part that is hardly said twice for emphasis."""
 _SPOKEN_REPETITION = re.compile(r"(\w+)(?:\W+\1){2,}|(\w.{1,60}?)(?:\W+\2){2,}|(\w{1,4}?)\3{2,}", re.IGNORECASE)
@@ -52,7 +54,7 @@ _MIN_COMPARABLE_LETTERS = 12
 
 def is_repetitive(text: str, source_text: str) -> bool:
     """Whether an answer repeats a part of itself again and again, or all of itself, and the source text doesn't."""
-    if _SPOKEN_REPETITION.search(source_text):
+    if _SPOKEN_REPETITION.search(source_text) or _EMPHASIS.fullmatch(text):
         return False
     match = _WHOLE_REPETITION.fullmatch(text.strip()) or _REPETITION.search(text)
     if match is not None and any(map(str.isalpha, match[1])):
