@@ -176,7 +176,7 @@ async def test_repeated_answer_is_rejected(answer: str) -> None:
         ("All right then.", "pt", "Tudo bem, tudo bem."),
         ("Thanks ever so much!", "pt", "Muito obrigado, muito obrigado!"),
         ("Take it easy.", "zh", "慢慢来，慢慢来。"),
-        ("Of course, no doubt about it.", "de", "Klar, klar, klar."),
+        ("Of course, absolutely, yes.", "de", "Klar, klar, klar."),
         ("Yes, yes, yes.", "pt", "Sim, sim, sim."),
         ("Some of us go and some of us come.", "pt", "Uns vão, uns vêm."),
     ],
