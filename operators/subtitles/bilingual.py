@@ -14,7 +14,7 @@ DetectLanguage = Callable[[str], str | None]
 """Returns the language tag of a text; None if the language is not clear."""
 
 _VTT_TRANSLATED = re.compile(r"(<v [^<>]+>.+)\n<lang [^>]*>.*</lang></v>")
-_SRT_TRANSLATED = re.compile(r"(.+?: .+)\n<i>.*</i>")
+_SRT_TRANSLATED = re.compile(r"(?=.+?: .)(.+)\n<i>.*</i>")
 _MIN_CUES, _MIN_BILINGUAL_SHARE = 2, 0.66
 """Minimum number of cues of a bilingual file, and the minimum share of cues in both languages."""
 _MAX_CUE_LINES = 8

@@ -23,6 +23,8 @@ _FLASH_S = 0.05
 """Maximum seconds of a cue that nobody can have said, and between it and the cue that it repeats."""
 _MIN_REPEATED_WORDS = 4
 """Minimum number of equal words that count as a repetition even if they don't begin a line."""
+_MAX_REPEATED_WORDS = 200
+"""Maximum number of words that a cue repeats. It bounds the time for a cue of a whole book."""
 _MIN_PAIRS = 2
 _CUES_PER_ADDITION, _NAMED_CUES_PER_ADDITION = 4, 2
 """At least one in this many cues must add words to the repeated ones. Otherwise the text itself repeats, as in a song."""
@@ -135,7 +137,7 @@ def _repeated_word_count(before: _Words, after: _Words) -> int:
     """Return how many words at the beginning of a cue are the last words of the cue before."""
     old, new = _flatten(before), _flatten(after)
     begins = {len(old) - at for at in accumulate((len(line) for line in before), initial=0)}
-    for count in range(min(len(old), len(new)), 0, -1):
+    for count in range(min(len(old), len(new), _MAX_REPEATED_WORDS), 0, -1):
         if (count in begins or count >= _MIN_REPEATED_WORDS) and old[-count:] == new[:count]:
             return count
     return 0
