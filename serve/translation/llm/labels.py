@@ -65,13 +65,15 @@ _SENTENCE_ENDS = ".!?。！？…।॥۔؟។።"
 _SENTENCE_END = re.compile(rf"[{_SENTENCE_ENDS}]+(?!\w)")
 _LATIN = re.compile(r"[A-Za-z]")
 _COLON = re.compile(r"(?<!\d)[:：](?!//)|(?<=\d)[:：](?!\d|//)")
-_LABEL = re.compile(r"^[*_#\s\"]*([^:：\n{}<>\"]{1,100}?)[*_\s\"]*[:：][*_]*\s*(?=\S)")
-_HEADING = re.compile(r"^[*_#\s]*([^:：\n]{1,60}?)[*_\s]*\n+\s*(?=\S)")
+# Possessive and bounded repetitions: an answer may repeat a mark a thousand times.
+_LABEL = re.compile(r"^[*_#\s\"]*+([^:：\n{}<>\"]{1,100}?)[*_\s\"]*+[:：][*_]*\s*(?=\S)")
+_HEADING = re.compile(r"^[*_#\s]*+([^:：\n]{1,60}?)[*_ \t]*+\n\s*+(?=\S)")
 _LABEL_WITH_MARK = re.compile(
-    r"^[*_#\s\[(]*([^:：\n–—=|~→]{2,60}?)[*_\s\])]*(?:[ \t]([-–—=|~]|[-=]*>)[ \t]+|\s*([→⇒➜➔►⟶⟹↦])\s*)(?=\S)"
+    r"^[*_#\s\[(]*+([^:：\n–—=|~→]{2,60}?)[*_\s\])]{0,8}"
+    r"(?:[ \t]([-–—=|~]|[-=]{0,8}>)[ \t]+|\s{0,8}([→⇒➜➔►⟶⟹↦])\s*)(?=\S)"
 )
 _LABEL_IN_BRACKETS = re.compile(
-    r"^(?:[\[(（【<{]+|\*\*|__)\s*([^\[\](){}（）【】<>*_\n]{2,40}?)\s*(?:[\])）】>}]+|\*\*|__)\s*[:：]?\s*(?=\S)"
+    r"^(?:[\[(（【<{]++|\*\*|__)\s*+([^\[\](){}（）【】<>*_\n]{2,40}?)\s*+(?:[\])）】>}]++|\*\*|__)\s*+[:：]?\s*+(?=\S)"
 )
 _LANGUAGE_TAG = re.compile(r"([a-z]{2,3})(?:[-_][a-z\d]{2,4}){1,2}")
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)

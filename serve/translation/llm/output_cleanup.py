@@ -7,7 +7,7 @@ as well, and is judged as part of the answer.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 
 from operators.word_lists import any_of
@@ -138,7 +138,7 @@ def _strip_source(text: str, request: Utterance) -> str:
     return text
 
 
-@cache
+@lru_cache(maxsize=256)
 def _source_patterns(source_text: str, is_sentence: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return patterns for the source text at the start and at the end of an answer, including the separator."""
     words = r"\s+".join(map(re.escape, source_text.strip().rstrip(".!?。！？…").split()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from serve.engines.protocol import Utterance
+from serve.translation.llm.output_cleanup import extract_translation
+from serve.translation.llm.refusals import is_refusal
 from tests.unit.serve.translation.llm.test_wrappers import SOURCE, attempt_of
 
 RIGHT = "Bom dia a todos, vamos começar a reunião de hoje."
@@ -290,3 +292,11 @@ async def test_marks_that_the_source_text_names_stay(said: str, right: str) -> N
 @pytest.mark.parametrize("wrapper", ["1. {t}", "<div>{t}</div>", "{t}<br>", "<p><b>{t}</b></p>", "<output>{t}"])
 async def test_markup_is_removed(wrapper: str) -> None:
     await assert_extracted(wrapper)
+
+
+@pytest.mark.parametrize("marks", ["* ", "_", "# ", "[", "( ", "<a ", '"', "- ", "\n", "a:", "1. ", "é", "..."])
+def test_an_answer_of_repeated_marks_is_cleaned_in_linear_time(marks: str) -> None:
+    # An expression that backtracks would take hours here, and the timeout of a test would end it.
+    request, answer = Utterance(SOURCE, "en", "pt"), (marks * 5_000)[:5_000]
+    assert len(extract_translation(answer, request)) <= len(answer)
+    assert not is_refusal(answer, SOURCE, "en")
