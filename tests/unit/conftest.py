@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import traceback
 from collections.abc import Generator
 
 import pytest
@@ -30,7 +31,7 @@ class _AuditGuard:
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
         if self.is_active and event in FORBIDDEN_EVENTS and threading.get_ident() not in self.older_threads:
-            self.violations.append(event)
+            self.violations.append(f"{event}: {''.join(traceback.format_stack(limit=8))}")
             raise PermissionError(f"a unit test must not do this: {event}")
 
 

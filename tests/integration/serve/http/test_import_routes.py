@@ -215,7 +215,7 @@ async def test_an_unreadable_import_fails_alone(stage: ApiHarness, importer: Tra
     [
         ("", "a.txt", "a.txt", "holds no event, cue or line of speech"),
         ("Dear all", "a.txt", "a.txt: line 1", "must name a speaker or a time"),
-        (b"\xff\x00", "a.srt", "a.srt: line 1", "must be text in UTF-8"),
+        (b"\xff\x81\xfe", "a.srt", "a.srt: line 1", "must be text in UTF-8"),
         ('{"sentences": [', "a.json", "a.json:1", "must be a JSON object"),
         (
             '{"sentences": [{"text": "x", "start_time": 9}]}',
