@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
 from operators.address_check import AddressRule
 from operators.entries import Chunk
+from storage.postgres.connector_sessions import ConnectorSession
 from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector, spoken
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -129,7 +132,9 @@ async def test_an_earlier_state_of_a_service_that_starts_over_is_mended_after_a_
             await wait_for(first, other)
 
 
-async def test_a_gap_stays_open_until_a_transcript_reaches_it(harness: ConnectorHarness) -> None:
+@asynccontextmanager
+async def service_started_over(harness: ConnectorHarness) -> AsyncIterator[tuple[ConnectorSession, FirefliesSimulator]]:
+    """A session whose gap begins at 300 seconds, and its service, which started over: its transcript ends at 292 seconds."""
     with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
         simulator.begin("demo")
         simulator.inject("demo", "Good morning.", "Maya", chunk_id="7", start_time=300.0, end_time=302.0)
@@ -137,31 +142,25 @@ async def test_a_gap_stays_open_until_a_transcript_reaches_it(harness: Connector
         async with running_connector(harness):
             await harness.wait_for_count(session, "filled", 1)
     with FirefliesSimulator(SimulatorOptions(port=port, speed=0.01)) as simulator:
-        # The service starts over: its transcript ends before the gap.
         simulator.begin("demo")
         simulator.inject("demo", "Hello.", "Maya", chunk_id="6", start_time=290.0, end_time=292.0)
-        async with running_connector(harness):
-            assert (await harness.wait_for_count(session, "filled", 2)).gaps == ((300.0, None),)
-            yes = {"chunk_id": "8", "start_time": 310.0, "end_time": 312.0}
-            await asyncio.to_thread(simulator.inject, "demo", "Yes.", "Jonas", **yes)
-            await harness.disconnect(session)
-            row = await harness.wait_for(session, "ended")
+        yield session, simulator
+
+
+async def test_a_gap_stays_open_until_a_transcript_reaches_it(harness: ConnectorHarness) -> None:
+    async with service_started_over(harness) as (session, simulator), running_connector(harness):
+        assert (await harness.wait_for_count(session, "filled", 2)).gaps == ((300.0, None),)
+        yes = {"chunk_id": "8", "start_time": 310.0, "end_time": 312.0}
+        await asyncio.to_thread(simulator.inject, "demo", "Yes.", "Jonas", **yes)
+        await harness.disconnect(session)
+        row = await harness.wait_for(session, "ended")
     assert row.gaps == ()
     expected = [(290.0, "Maya", "Hello."), (300.0, "Maya", "Good morning."), (310.0, "Jonas", "Yes.")]
     assert harness.transcript(row.meeting_id) == (expected, 0)
 
 
 async def test_the_end_waits_for_a_transcript_that_lags(harness: ConnectorHarness) -> None:
-    with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
-        simulator.begin("demo")
-        simulator.inject("demo", "Good morning.", "Maya", chunk_id="7", start_time=300.0, end_time=302.0)
-        session, port = await harness.open_session(simulator), int(simulator.url.rsplit(":", 1)[1])
-        async with running_connector(harness):
-            await harness.wait_for_count(session, "filled", 1)
-    with FirefliesSimulator(SimulatorOptions(port=port, speed=0.01)) as simulator:
-        # The transcript ends before the gap that begins at 300 seconds.
-        simulator.begin("demo")
-        simulator.inject("demo", "Hello.", "Maya", chunk_id="6", start_time=290.0, end_time=292.0)
+    async with service_started_over(harness) as (session, simulator):
         await harness.disconnect(session)
         async with running_connector(harness):
             await harness.wait_for_count(session, "live_requests", 2)
