@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from operators.entries import Chunk, SpeakerRenamed
-from operators.fields import EpochMs, Name, SpeakerLabel, StrictModel, to_invalid_input_error
+from operators.fields import EpochMs, Name, SpeakerLabel, StrictModel, drop_null_fields, to_invalid_input_error
 
 
 class AdapterContext(StrictModel):
@@ -40,12 +40,7 @@ class SourceMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_nulls(cls, fields: Any) -> Any:
-        if not isinstance(fields, Mapping):
-            return fields
-        return {name: value for name, value in cast("Mapping[str, Any]", fields).items() if value is not None}
+    _drop_nulls = model_validator(mode="before")(drop_null_fields)
 
 
 MessageT = TypeVar("MessageT", bound=SourceMessage)

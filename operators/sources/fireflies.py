@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any, cast
 
-from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, field_validator
 
 from operators.characters import is_blank, normalize_name
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
-from operators.fields import MAX_INSTANT_MS, MAX_NAME_CHARS, StrictModel, drop_null_fields
+from operators.fields import MAX_INSTANT_MS, MAX_NAME_CHARS, StrictModel
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, build_chunk, parse_message
 from operators.sources.times import SourceTime, is_epoch_ms
 from operators.speaker_numbering import SpeakerNumbering
@@ -43,8 +43,6 @@ class _Broadcast(SourceMessage):
     speaker: str | None = Field(default=None, validation_alias=AliasChoices("speaker_name", "speaker"))
     start: float | None = Field(default=None, validation_alias=AliasChoices("start_time", "startTime", "start"))
     end: float | None = Field(default=None, validation_alias=AliasChoices("end_time", "endTime", "end"))
-
-    _drop_nulls = model_validator(mode="before")(drop_null_fields)
 
     @field_validator("chunk_id", "speaker")
     @classmethod

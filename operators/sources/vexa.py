@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field
 
 from operators.characters import is_blank
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
-from operators.fields import drop_null_fields
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
 from operators.sources.speech import (
     Identifier,
@@ -60,8 +59,6 @@ class _Segment(SourceMessage):
     language: OptionalLanguage = None
     completed: bool | None = None
     session_uid: Identifier | None = None
-
-    _drop_nulls = model_validator(mode="before")(drop_null_fields)
 
 
 class _Segments(SourceMessage):
