@@ -29,10 +29,8 @@ def decode_text(content: bytes, name: str) -> str:
     Raises:
         InvalidInputError: the content is in another encoding. The error names the line.
     """
-    bom, encoding = next(
-        ((mark, encoding) for mark, encoding in _ENCODINGS_BY_BOM if content.startswith(mark)),
-        (b"", _encoding_without_mark(content)),
-    )
+    marked = ((mark, encoding) for mark, encoding in _ENCODINGS_BY_BOM if content.startswith(mark))
+    bom, encoding = next(marked, None) or (b"", _encoding_without_mark(content))
     if encoding is None:
         raise InvalidInputError(f"{name}: line 1", _FIX)
     try:

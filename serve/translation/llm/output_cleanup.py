@@ -185,7 +185,7 @@ def _is_after_translation(line: str, request: Utterance) -> bool:
 
 
 def _join_lines(lines: list[str], request: Utterance) -> str:
-    """Join the lines of a translation that goes on in the next line, or that has as many sentences as the source text."""
+    """Join the lines of a translation that continues in the next line, or that has as many sentences as the source text."""
     gap = "" if base_language(request.target) in LANGUAGES_WITHOUT_SPACES else " "
     continues = [
         line[-1:] not in _SENTENCE_ENDS + ":：" and (following[:1].islower() or line[-1:] in ",，、،")
