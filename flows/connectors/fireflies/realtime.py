@@ -127,6 +127,13 @@ async def connect(
             reason = _reason_of(content) or reason
             connection.put(RealtimeMessage("error", content))
 
+        def on_connect_error(content: Any = None) -> None:
+            # The client also calls this if it can't connect. Then `connect` raises what went wrong.
+            if isinstance(content, Mapping) and not confirmed.done():
+                confirmed.set_exception(
+                    UnreachableError(f"Fireflies' real-time API does not accept the connection{_reason_of(content)}")
+                )
+
         def on_broadcast(content: Any = None) -> None:
             on_success()
             connection.put(RealtimeMessage("broadcast", content))
@@ -143,6 +150,7 @@ async def connect(
             ("connection.established", on_success),
             ("auth.failed", on_refused),
             ("connection.error", on_error),
+            ("connect_error", on_connect_error),
             ("disconnect", on_disconnect),
             *((event, on_broadcast) for event in BROADCAST_EVENTS),
         ):
