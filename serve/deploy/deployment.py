@@ -31,7 +31,7 @@ _CODE_VERSION = uuid4().hex
 def make_deployment(
     name: str, engine: EngineConfig, downscale_delay_s: float, shutdown_timeout_s: float
 ) -> Callable[[type[Any]], Deployment]:
-    """Return a decorator that makes a deployment of a service's class.
+    """Return a decorator that makes a deployment of a service's class. A replica that stops closes its service.
 
     Args:
         name: the deployment's name.
@@ -55,7 +55,13 @@ def make_deployment(
     )
 
     def decorate(service: type[Any]) -> Deployment:
-        deployed = with_options(service)
+        class Replica(service):
+            # Serve awaits this when it stops a replica. A service outside Serve must not have it: the garbage collector would
+            # call it, and await nothing.
+            async def __del__(self) -> None:
+                await self.close()
+
+        deployed = with_options(Replica)
         # With the same version, a deployment that is run again keeps its replicas.
         return with_version(deployed, _CODE_VERSION) if isinstance(engine, REMOTE_ENGINE_TYPES) else deployed
 

@@ -128,8 +128,8 @@ class TranslationService:
         """Return why the engine can't answer at the moment, in words; empty if no problem is known."""
         return problem_of(self._engine) or ""
 
-    async def __del__(self) -> None:
-        # Serve awaits this when it stops a replica, even if the engine could not be made.
+    async def close(self) -> None:
+        """Close the engine. A service whose engine could not be made has none."""
         if hasattr(self, "_engine"):
             await self._engine.close()
 

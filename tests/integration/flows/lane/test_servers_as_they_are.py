@@ -138,7 +138,7 @@ def served(server: tuple[str, OpenAiServerState]) -> Iterator[ThreadedService]:
         return await asyncio.wrap_future(on_loop(service.problem()))
 
     yield ThreadedService(translate, problem)
-    on_loop(service.__del__()).result(60)
+    on_loop(service.close()).result(60)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

@@ -29,4 +29,4 @@ async def test_remote_engine_is_swapped_while_in_use(monkeypatch: pytest.MonkeyP
         await running.reconfigure(spec.model_copy(update={"model": "other"}).model_dump())
         with pytest.raises(UnavailableError, match="doesn't know the model"):
             await running.answer(REQUEST)
-        await running.__del__()
+        await running.close()

@@ -12,9 +12,10 @@ from operators.translation_requests import CaptionStatus
 from serve.engines.local.vllm import VllmEngine
 from serve.engines.protocol import Engine, Generation, Prompt, TokenStream
 from serve.translation.llm.translator import LlmTranslator
+from serve.translation.translation_service import TranslationService
 from tests.harness.data.glossary_sentences import SENTENCES
 from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model, needs_vllm
-from tests.unit.serve.translation.test_glossary_sentences import make_lasting_service, translate
+from tests.unit.serve.translation.test_glossary_sentences import translate
 
 
 class FirstLineEngine:
@@ -54,7 +55,7 @@ async def smollm2() -> AsyncIterator[Engine[Prompt]]:
 @needs_vllm
 async def test_missing_terms_of_a_real_model_are_never_silent(smollm2: Engine[Prompt]) -> None:
     """The model translates badly: most of its answers are rejected or have warnings."""
-    service = make_lasting_service(LlmTranslator(smollm2))
+    service = TranslationService(lambda: LlmTranslator(smollm2), 0)
     some = SENTENCES[::2]
     answers = await asyncio.gather(*(translate(service, spoken, spoken.terms) for spoken in some))
     for spoken, answer in zip(some, answers, strict=True):

@@ -33,13 +33,8 @@ def make_model(*answers: ScriptedReply) -> ScriptedModel:
     return ScriptedModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
 
 
-_services: list[InsightService] = []
-"""Keeps the services alive: only Serve can await the end of one."""
-
-
 def make_service(engine: ScriptedModel) -> InsightService:
-    _services.append(InsightService(lambda: engine, 0))
-    return _services[-1]
+    return InsightService(lambda: engine, 0)
 
 
 async def stream_pieces(engine: ScriptedModel, request: InsightRequest) -> list[str | Insight]:
@@ -173,9 +168,9 @@ async def test_health_check_is_skipped_after_recent_output(monkeypatch: pytest.M
         await running.check_health()
 
 
-async def test_replica_closes_its_engine() -> None:
+async def test_a_service_closes_its_engine() -> None:
     engine = make_model("x")
-    await make_service(engine).__del__()
+    await make_service(engine).close()
     assert engine.is_closed
 
 

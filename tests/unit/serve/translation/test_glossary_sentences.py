@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from operators.translation_requests import CaptionStatus, GlossaryEntry, Translation, TranslationRequest
-from serve.engines.protocol import TranslationEngine
 from serve.translation.llm.translator import LlmTranslator
 from serve.translation.translation_service import TranslationService
 from tests.harness.data.glossary_sentences import SENTENCES, GlossarySentence
@@ -14,22 +13,13 @@ from tests.harness.doubles.scripted_model import ScriptedModel
 pytestmark = pytest.mark.timeout(400)
 
 
-_services: list[TranslationService] = []
-
-
-def make_lasting_service(engine: TranslationEngine) -> TranslationService:
-    """Make a service that is never destroyed: only Serve can await its end."""
-    _services.append(TranslationService(lambda: engine, 0))
-    return _services[-1]
-
-
 class TwoAnswerService:
     """The service with a model that gives two scripted answers."""
 
     def __init__(self) -> None:
         self.answers = ("", "")
         model = ScriptedModel(lambda prompt, k: self.answers[len(prompt.messages) > 2], 10_000)
-        self.service = make_lasting_service(LlmTranslator(model))
+        self.service = TranslationService(lambda: LlmTranslator(model), 0)
 
     async def caption(self, case: GlossarySentence, first: str, second: str | None = None) -> Translation:
         """Return the translation of a sentence."""

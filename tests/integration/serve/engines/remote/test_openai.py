@@ -189,7 +189,7 @@ async def test_the_service_translates_and_rejects_faulty_output(
     answer = await service.translate(said)
     assert (answer.status, answer.text, answer.engine) == (CaptionStatus.UNTRANSLATED, None, "openai echo-1")
     await service.check_health()
-    await service.__del__()
+    await service.close()
 
 
 RIGHT = "A reunião começa na segunda-feira às dez."
@@ -230,7 +230,7 @@ async def test_each_kind_of_answer_gives_the_expected_caption(
         assert answer.status is CaptionStatus.UNTRANSLATED
         assert reason in str(answer.reason)
         assert "Monday" not in str(answer.reason)
-    await service.__del__()
+    await service.close()
 
 
 @pytest.mark.parametrize(
