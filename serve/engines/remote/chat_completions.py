@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -62,25 +62,27 @@ async def read_completion(body: AsyncIterator[bytes], prompt: Prompt) -> AsyncGe
     """
     finish: str | None = None
     json_lines = list[str]()
-    async for line in _read_lines(body):
-        if json_lines or line.startswith(("{", "[")):
-            json_lines.append(line)
-            continue
-        name, _, data = line.partition(":")
-        data = data.strip()
-        if name != "data" or not data:
-            continue
-        if data.startswith(_DONE_MARK):
-            finish = finish or ""
-            with suppress(TimeoutError, httpx2.HTTPError):
-                async with asyncio.timeout(_DRAIN_S):
-                    async for _ in body:
-                        pass
-            break
-        for part in _parse_chunk(data, prompt):
-            # Some servers end with an empty reason, and others send one with each piece.
-            finish = part.finish or finish or (None if part.text else part.finish)
-            yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
+    async with aclosing(_read_lines(body)) as lines:
+        async for line in lines:
+            if json_lines or line.startswith(("{", "[")):
+                json_lines.append(line)
+                continue
+            name, _, data = line.partition(":")
+            data = data.strip()
+            if name != "data" or not data:
+                continue
+            if data.startswith(_DONE_MARK):
+                finish = finish or ""
+                break
+            for part in _parse_chunk(data, prompt):
+                # Some servers end with an empty reason, and others send one with each piece.
+                finish = part.finish or finish or (None if part.text else part.finish)
+                yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
+    # After the end mark there may be a rest.
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(_DRAIN_S):
+            async for _ in body:
+                pass
     for part in _parse_chunk("\n".join(json_lines), prompt) if json_lines else ():
         finish = part.finish or ""
         yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
@@ -89,7 +91,7 @@ async def read_completion(body: AsyncIterator[bytes], prompt: Prompt) -> AsyncGe
     yield CompletionDelta(finish=finish)
 
 
-async def _read_lines(body: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def _read_lines(body: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     """Yield the lines that aren't empty. Only line feeds and carriage returns end a line: text may hold other separators."""
     rest = b""
     async for piece in body:

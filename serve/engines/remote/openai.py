@@ -139,8 +139,13 @@ class OpenAiEngine:
                 async with self._send(prompt, omitted, limits) as response:
                     if omitted - self._omitted:
                         self._remember_omitted(omitted)
-                    async for part in read_completion(response.iter_bytes(), prompt):
-                        yield part
+                    # A body that is left in the middle would keep the client's generators for the garbage collector.
+                    async with (
+                        aclosing(response.iter_bytes()) as body,
+                        aclosing(read_completion(body, prompt)) as parts,
+                    ):
+                        async for part in parts:
+                            yield part
                 return
             except openai.APIStatusError as error:
                 # Parameters that the operator set in `body` are never omitted.
