@@ -63,11 +63,14 @@ _RETRACT_SENTENCES = text(
     " where s.meeting_id = r.meeting_id and s.id = r.id and s.revision < r.revision"
 )
 _WRITE_DEAD_LETTERS = text(
+    # A join keeps no order, and the ids must have that of the entries.
     "insert into dead_letters (team_id, meeting_id, lane_id, log_id, reason, fields)"
     " select t.id, r.meeting_id, :lane, r.log_id, r.reason, r.fields"
-    " from jsonb_to_recordset(cast(:rows as jsonb))"
-    " as r(team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)"
-    " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing returning meeting_id"
+    " from rows from (jsonb_to_recordset(cast(:rows as jsonb))"
+    " as (team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)) with ordinality"
+    " as r(team_id, meeting_id, log_id, reason, fields, place)"
+    " left join teams t on t.id = r.team_id order by r.place"
+    " on conflict (lane_id, log_id) do nothing returning meeting_id"
 )
 _UPDATE_MEETING = text(
     "update meetings set last_committed = greatest(last_committed, :n), log_id = :log_id,"
