@@ -47,7 +47,9 @@ def forbid_connections_and_processes() -> Generator[None]:
     _guard.is_active = True
     yield
     _guard.is_active = False
-    assert _guard.violations == [], "tests that need a server or a process belong in tests/integration or tests/system"
+    if _guard.violations:
+        stacks = "\n".join(_guard.violations)
+        pytest.fail(f"tests that need a server or a process belong in tests/integration or tests/system:\n{stacks}")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from cluster.diagnostics import engine_checks
 from cluster.ports import find_free_port
@@ -95,7 +94,6 @@ def test_up_reports_a_server_error_before_ray_starts(
         LocalSystem(make_settings(server[0], **arrange(server[1]), **stores), tmp_path).start()
     assert "does not translate" in str(caught.value)
     assert "secret" not in str(caught.value)
-    assert not ray.is_initialized()
 
 
 def test_a_working_server_is_ok_and_unsupported_parameters_are_reported(server: Server) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import socketio
+from socketio.exceptions import ConnectionError as SocketConnectionError
 
 from cluster.fireflies_sim.simulator import DEFAULT_API_KEY, FirefliesSimulator
 
@@ -19,15 +20,20 @@ EVENTS = (
 
 
 class RealtimeClient:
-    """A client of one meeting. It reconnects by itself.
+    """A client of one meeting.
+
+    Args:
+        reconnects: whether it reconnects by itself.
 
     Attributes:
         events: the events with their bodies, oldest first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reconnects: bool = False) -> None:
         self.events: list[tuple[str, Any]] = []
-        self.socket = socketio.AsyncClient(reconnection_delay=0.01, reconnection_delay_max=0.05)
+        self.socket = socketio.AsyncClient(
+            reconnects, reconnection_attempts=100, reconnection_delay=0.01, reconnection_delay_max=0.05
+        )
         self._changed = asyncio.Event()
         for event in EVENTS:
             self.socket.on(event, self._recorder(event))
@@ -51,9 +57,10 @@ class RealtimeClient:
             await self._changed.wait()
 
     async def close(self) -> None:
-        # Else a connection that is lost at this moment is made again, for as long as the tests' loop runs.
         self.socket.reconnection = False
         await self.socket.shutdown()
+        # A client that learns of a lost connection at this moment begins to reconnect after that.
+        self.socket.connect = _refuse_to_connect
 
     @property
     def broadcasts(self) -> list[dict[str, Any]]:
@@ -69,6 +76,10 @@ class RealtimeClient:
             self._changed.set()
 
         return record
+
+
+async def _refuse_to_connect(*_arguments: Any, **_options: Any) -> None:
+    raise SocketConnectionError("the test has ended")
 
 
 async def post_query(

@@ -73,7 +73,7 @@ def test_a_receiver_that_is_away_is_reported() -> None:
 
 async def test_a_meeting_is_controlled_over_http() -> None:
     with FirefliesSimulator(SimulatorOptions(speed=0.01, past_meeting_count=1)) as simulator:
-        client = await RealtimeClient().connect(simulator)
+        client = await RealtimeClient(reconnects=True).connect(simulator)
         await client.wait_until(lambda: client.count("connection.established") == 1)
         async with httpx.AsyncClient(base_url=simulator.url, timeout=60) as http:
             health = {"status": "ok", "scenarios": 2, "active_connections": 1}

@@ -22,8 +22,10 @@ FAST = 1000.0
 
 
 @asynccontextmanager
-async def connected(simulator: FirefliesSimulator, transcript_id: str = "demo") -> AsyncIterator[RealtimeClient]:
-    client = await RealtimeClient().connect(simulator, transcript_id)
+async def connected(
+    simulator: FirefliesSimulator, transcript_id: str = "demo", *, reconnects: bool = False
+) -> AsyncIterator[RealtimeClient]:
+    client = await RealtimeClient(reconnects=reconnects).connect(simulator, transcript_id)
     try:
         yield client
     finally:
@@ -134,7 +136,7 @@ async def test_a_reconnecting_client_misses_what_was_sent_meanwhile_and_graphql_
     recording = read_recording(LAUNCH)
     options = SimulatorOptions(recordings=(recording,), speed=100, disconnect_interval=40)
     with FirefliesSimulator(options) as simulator:
-        async with connected(simulator, "launch") as client:
+        async with connected(simulator, "launch", reconnects=True) as client:
             await asyncio.to_thread(simulator.wait_for_end, "launch")
             await client.wait_until(lambda: client.count("disconnect") >= 1)
             sent = sent_fields(simulator)
@@ -160,7 +162,7 @@ async def test_a_client_that_comes_later_gets_the_rest() -> None:
 async def test_with_restart_each_client_gets_the_meeting_from_the_beginning() -> None:
     scenario = make_scenario("conversation", 0)
     with FirefliesSimulator(SimulatorOptions(speed=FAST, restarts=True, disconnect_interval=4)) as simulator:
-        async with connected(simulator) as client:
+        async with connected(simulator, reconnects=True) as client:
             await client.wait_until(lambda: len(client.broadcasts) >= 8)
             texts = [broadcast["text"] for broadcast in client.broadcasts]
             assert texts[:8] == [broadcast.text for broadcast in scenario[:4]] * 2
@@ -192,7 +194,7 @@ async def test_late_revisions_come_after_newer_chunks() -> None:
 async def test_a_test_can_disconnect_inject_and_end() -> None:
     # So slow that the meeting itself sends nothing.
     with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
-        async with connected(simulator) as client:
+        async with connected(simulator, reconnects=True) as client:
             await client.wait_until(lambda: client.count("connection.established") == 1)
             assert simulator.disconnect_all() == 1
             await client.wait_until(lambda: client.count("connection.established") == 2)
