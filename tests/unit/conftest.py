@@ -31,7 +31,7 @@ class _AuditGuard:
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
         if self.is_active and event in FORBIDDEN_EVENTS and threading.get_ident() not in self.older_threads:
-            self.violations.append(f"{event}: {''.join(traceback.format_stack(limit=8))}")
+            self.violations.append(f"{event}: {''.join(traceback.format_stack(limit=40))}")
             raise PermissionError(f"a unit test must not do this: {event}")
 
 
