@@ -30,18 +30,34 @@ async def cancel_tasks(tasks: Iterable[asyncio.Future[Any]]) -> list[Any]:
     One cancellation may be lost: until Python 3.12, `asyncio.wait_for` discards it if its result comes at the same time
     (github.com/python/cpython/issues/86296). Clients of stores call `wait_for` while they connect.
 
+    A caller that is cancelled meanwhile waits, too: tasks that it left behind would run on.
+
     Args:
         tasks: the tasks.
 
     Returns:
         Their results and exceptions, in the same order.
+
+    Raises:
+        asyncio.CancelledError: the caller was cancelled. The tasks have ended.
     """
     ordered = list(tasks)
     pending = set(ordered)
+    is_cancelled = False
+    loop = asyncio.get_running_loop()
+    repeat_at = loop.time()
     while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=REPEAT_S)
+        if loop.time() >= repeat_at:
+            for task in pending:
+                task.cancel()
+            repeat_at = loop.time() + REPEAT_S
+        try:
+            await asyncio.wait(pending, timeout=repeat_at - loop.time())
+        except asyncio.CancelledError:
+            is_cancelled = True
+        pending = {task for task in pending if not task.done()}
+    if is_cancelled:
+        raise asyncio.CancelledError
     return await asyncio.gather(*ordered, return_exceptions=True)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import pytest
+
 from storage.cancellation import cancel_tasks
 
 
@@ -33,3 +35,30 @@ async def test_a_task_that_discards_a_cancellation_ends() -> None:
 
 async def test_no_tasks_are_no_error() -> None:
     assert await cancel_tasks([]) == []
+
+
+async def test_a_caller_that_is_cancelled_leaves_no_task_behind() -> None:
+    is_released = asyncio.Event()
+
+    async def end_late() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await is_released.wait()
+
+    async def cancel_all() -> None:
+        await cancel_tasks([late])
+
+    late = asyncio.create_task(end_late())
+    await asyncio.sleep(0)
+    caller = asyncio.create_task(cancel_all())
+    await asyncio.sleep(0)
+    # A task that waits for the caller may cancel it more than once.
+    for _ in range(2):
+        caller.cancel()
+        await asyncio.sleep(0)
+    assert not caller.done()
+    is_released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert late.done()
