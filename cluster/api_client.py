@@ -165,6 +165,50 @@ class ApiClient:
         """Return the meeting's captions in all languages, in reading order."""
         return (await self._request_json("GET", f"/api/meetings/{meeting_id}/captions"))["captions"]
 
+    async def notes(self, meeting_id: str) -> list[dict[str, Any]]:
+        """List a meeting's notes, in the order of the speech."""
+        return (await self._request_json("GET", f"/api/intelligence/sessions/{meeting_id}/notes"))["notes"]
+
+    async def add_note(self, meeting_id: str, text: str, *, pinned: bool) -> dict[str, Any]:
+        """Add a note of a user to a meeting."""
+        body = {"text": text, "pinned": pinned}
+        return await self._request_json("POST", f"/api/intelligence/sessions/{meeting_id}/notes", body)
+
+    async def insights(self, meeting_id: str) -> list[dict[str, Any]]:
+        """List a meeting's insights, newest first."""
+        return (await self._request_json("GET", f"/api/intelligence/sessions/{meeting_id}/insights"))["insights"]
+
+    async def insight(self, insight_id: str, wait_s: float) -> dict[str, Any]:
+        """Return an insight, once it isn't pending or after `wait_s` seconds."""
+        return await self._request_json("GET", f"/api/intelligence/insights/{insight_id}", None, {"wait_s": wait_s})
+
+    async def generate_insights(self, meeting_id: str, body: dict[str, Any], wait_s: float) -> list[dict[str, Any]]:
+        """Generate insights, and return them as they are after the wait.
+
+        Args:
+            meeting_id: the meeting.
+            body: the request's body.
+            wait_s: seconds to wait for them.
+        """
+        path = f"/api/intelligence/sessions/{meeting_id}/insights/generate"
+        return (await self._request_json("POST", path, body, {"wait_s": wait_s}))["insights"]
+
+    async def begin_conversation(self, meeting_id: str | None, body: dict[str, Any]) -> dict[str, Any]:
+        """Begin a conversation about a meeting, or about all meetings if `meeting_id` is None."""
+        about = "" if meeting_id is None else f"sessions/{meeting_id}/"
+        return await self._request_json("POST", f"/api/intelligence/{about}agent/conversations", body or None)
+
+    async def ask(self, conversation_id: str, body: dict[str, Any], wait_s: float) -> dict[str, Any]:
+        """Ask a question, and return it with its answer, as far as there is one after `wait_s` seconds."""
+        path = f"/api/intelligence/agent/conversations/{conversation_id}/messages"
+        return await self._request_json("POST", path, body, {"wait_s": wait_s})
+
+    async def answer(self, message_id: str, wait_s: float) -> dict[str, Any]:
+        """Return a question with its answer, once it is answered or after `wait_s` seconds."""
+        return await self._request_json(
+            "GET", f"/api/intelligence/agent/messages/{message_id}", None, {"wait_s": wait_s}
+        )
+
     async def lanes(self) -> list[dict[str, Any]]:
         """Return all lanes with their state."""
         return (await self._request_json("GET", "/api/lanes"))["lanes"]

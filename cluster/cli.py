@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from cluster.commands import (
+    ask,
     bench,
     config,
     database,
@@ -17,9 +18,11 @@ from cluster.commands import (
     doctor,
     fireflies,
     fireflies_sim,
+    insights,
     lanes,
     meetings,
     models,
+    notes,
     recording_import,
     replay,
     sources,
@@ -41,6 +44,9 @@ app.command(rich_help_panel=RUN_PANEL, epilog=demo.EXAMPLES)(demo.demo)
 app.command(rich_help_panel=RUN_PANEL, epilog=up.EXAMPLES)(up.up)
 app.command(rich_help_panel=USE_PANEL, epilog=recording_import.EXAMPLES, name="import")(recording_import.import_files)
 app.add_typer(meetings.app, rich_help_panel=USE_PANEL, name="meetings")
+app.command(rich_help_panel=USE_PANEL, epilog=notes.EXAMPLES)(notes.notes)
+app.command(rich_help_panel=USE_PANEL, epilog=insights.EXAMPLES)(insights.insights)
+app.command(rich_help_panel=USE_PANEL, epilog=ask.EXAMPLES)(ask.ask)
 app.add_typer(fireflies.app, rich_help_panel=USE_PANEL, name="fireflies")
 app.add_typer(config.app, rich_help_panel=RUN_PANEL, name="config")
 app.add_typer(database.app, rich_help_panel=RUN_PANEL, name="database")

@@ -15,17 +15,22 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from flows.insight import InsightClient, NoteTemplates, configured_insight_applications
 from flows.jobs import (
     Backfill,
+    InsightWriter,
     LaneAutoscaler,
     LaneBounds,
     LeaseExpiry,
+    NoteWriter,
     OutboxRelay,
+    QuestionAnswerer,
     TranscriptImporter,
     WebhookClient,
     WebhookDelivery,
     WebhookOptions,
     rebalance_lanes,
+    refresh_glossaries,
     with_telemetry,
 )
 from flows.lane import Lane, LaneOptions
@@ -35,6 +40,7 @@ from operators.errors import ParleyError
 from storage.cancellation import cancel_tasks
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
 from storage.encryption import SecretCipher
+from storage.ingest.meeting_configs import MeetingConfigs
 from storage.ingest.meeting_service import MeetingService
 from storage.observability.metrics_federation import publish_metrics
 from storage.observability.process_metrics import ProcessMetrics
@@ -45,6 +51,8 @@ from storage.redis_log.event_log import LogWriter
 
 POLL_S = 0.5
 """Seconds between two polls for pending captions, unpublished events or imports, after a poll found none."""
+GLOSSARIES_POLL_S = 1.0
+"""Seconds between two checks for changed glossaries."""
 LEASES_POLL_S = 10.0
 """Seconds between two checks of the leases of recorded meetings."""
 LANES_POLL_S = 1.0
@@ -66,7 +74,10 @@ class LaneActor:
 
     def __init__(self, options: LaneOptions) -> None:
         self._models = EngineConfigWatcher(options.postgres_url)
-        self._lane = Lane(options, EngineFailover(configured_applications(self._models), defer=True).translate)
+        translate = EngineFailover(configured_applications(self._models), defer=True).translate
+        self._engine = sync_engine(options.postgres_url)
+        insight = InsightClient(configured_insight_applications(self._models), NoteTemplates(self._engine))
+        self._lane = Lane(options, translate, insight.write_note)
 
     def run(self) -> None:
         """Run the lane until it is stopped."""
@@ -74,6 +85,7 @@ class LaneActor:
             self._lane.run()
         finally:
             self._models.stop()
+            self._engine.dispose()
 
     def stop(self) -> None:
         """Stop the lane. Calls in flight get a few seconds to end."""
@@ -87,8 +99,11 @@ class LaneActor:
 class MaintenanceActor:
     """Runs the background jobs concurrently.
 
-    The jobs are the outbox relay, the backfill, webhook delivery, imports, lease expiry and lane autoscaling. After a restart of
-    Redis, the meetings are reconciled.
+    - The outbox relay, the backfill and webhook delivery.
+    - The writers of notes and insights, the answers to questions, and the refresh of glossaries.
+    - Imports, lease expiry and lane autoscaling.
+
+    A restart of Redis is noticed, and reconciled.
 
     Args:
         postgres_url: the database.
@@ -141,8 +156,14 @@ class MaintenanceActor:
         models = EngineConfigWatcher(self._postgres_url)
         translate = with_telemetry(EngineFailover(configured_applications(models)).translate, metrics, traces)
         relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, translate)
+        insight = InsightClient(configured_insight_applications(models), NoteTemplates(engine))
+        note_writer = NoteWriter(engine, connection, insight.write_note, insight.is_configured)
+        chat = InsightClient(configured_insight_applications(models, "chat"))
+        answerer = QuestionAnswerer(async_db, chat.answer)
+        insight_writer = InsightWriter(async_db, insight.answer, insight.is_configured)
         log_writer = LogWriter(async_kv)
         meetings = MeetingService(async_db, log_writer)
+        configs = MeetingConfigs(async_db, log_writer, meetings)
         leases = LeaseExpiry(async_db, log_writer, meetings)
         importer = TranscriptImporter(async_db, async_kv, meetings)
 
@@ -151,6 +172,11 @@ class MaintenanceActor:
 
         async def publish_outbox() -> int:
             return await asyncio.to_thread(relay.run_once)
+
+        async def refresh_changed_glossaries() -> int:
+            await refresh_glossaries(async_db, configs)
+            # Always pause: a lane must commit a change before the next check sees it.
+            return 0
 
         async def check_leases() -> int:
             seconds, micros = await async_kv.time()
@@ -179,6 +205,10 @@ class MaintenanceActor:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._run_periodically(publish_outbox, POLL_S))
                     group.create_task(self._run_periodically(backfill.run_once, POLL_S))
+                    group.create_task(note_writer.run(self._stopping))
+                    group.create_task(insight_writer.run(self._stopping))
+                    group.create_task(answerer.run(self._stopping))
+                    group.create_task(self._run_periodically(refresh_changed_glossaries, GLOSSARIES_POLL_S))
                     group.create_task(webhooks.run(self._stopping))
                     group.create_task(self._run_periodically(importer.run_once, POLL_S))
                     group.create_task(self._run_periodically(check_leases, LEASES_POLL_S))

@@ -1,10 +1,10 @@
 """The domain model and the pure stream logic: no clock, no I/O; time is data.
 
-`entries` has the log's entries. The operators are `dedup`, `sentences`, `context_window` and `ticks`. Here are also the
-requests to translation and insight engines, and the engines' configuration. `webhooks` has outbound webhooks as data, and
-`errors` the errors of the whole project. `subtitles` and `transcripts` read files. `sources` reads messages of other services,
-and `word_lists` reads words by language.
-`address_check` says to which addresses Parley connects for users of its API.
+`entries` has the log's entries. The operators are `dedup`, `sentences`, `context_window`, `note_buffer` and `ticks`. Here are
+also the requests to translation and insight engines, and the engines' configuration. `insights` has the templates and the
+evidence of insights, `chat` the questions about meetings, `webhooks` outbound webhooks as data, and `errors` the errors of the
+whole project. `subtitles` and `transcripts` read files. `sources` reads messages of other services, and `word_lists` reads words
+by language. `address_check` says to which addresses Parley connects for users of its API.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
 """
@@ -12,6 +12,7 @@ Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and en
 __all__ = [
     "address_check",
     "characters",
+    "chat",
     "context_window",
     "dedup",
     "drafts",
@@ -19,14 +20,21 @@ __all__ = [
     "entries",
     "errors",
     "fields",
+    "glossary",
+    "glossary_csv",
     "insight_requests",
+    "insights",
+    "language_names",
     "meeting_config",
+    "note_buffer",
+    "note_requests",
     "sentences",
     "sources",
     "speaker_keys",
     "speaker_numbering",
     "stream",
     "subtitles",
+    "team_glossary",
     "term_matching",
     "ticks",
     "transcripts",

@@ -162,8 +162,8 @@ def with_context(
         source_language=request.source_language
         or (None if config.source_language == "auto" else config.source_language),
         context=tuple(sentence.context_sentence for sentence in sorted({*latest, *same_speaker})),
-        glossary=prompt_terms(config.glossary, request.language),
-        terms_in_text=match_terms(config.glossary, request.text, request.language),
+        glossary=prompt_terms(config.terms, request.language),
+        terms_in_text=match_terms(config.terms, request.text, request.language),
         style=config.style,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from ahocorasick_rs import AhoCorasick
@@ -19,6 +20,7 @@ class _TermMatcher(NamedTuple):
     """The glossary's terms of one case sensitivity, and an automaton that finds all of them in one pass."""
 
     entries: tuple[GlossaryEntry, ...]
+    whole_words: tuple[bool, ...]
     automaton: AhoCorasick
     case_sensitive: bool
 
@@ -49,14 +51,21 @@ def match_terms(glossary: tuple[Term, ...], text: str, language: str) -> tuple[G
         text: the text to search.
         language: the target language.
     """
-    if not glossary:
-        return ()
+    return term_matcher(glossary, language)(text) if glossary else ()
+
+
+def term_matcher(glossary: tuple[Term, ...], language: str) -> Callable[[str], tuple[GlossaryEntry, ...]]:
+    """Return a function that finds the terms in a text, as `match_terms` does. For many texts it is faster."""
+    return partial(_match, _compile_glossary(glossary, language).matchers)
+
+
+def _match(matchers: tuple[_TermMatcher, ...], text: str) -> tuple[GlossaryEntry, ...]:
     matches: list[tuple[int, int, bool, GlossaryEntry]] = []
-    for entries, automaton, case_sensitive in _compile_glossary(glossary, language).matchers:
+    for entries, whole_words, automaton, case_sensitive in matchers:
         folded_text = fold_with_offsets(text, keep_case=case_sensitive)
         for index, start, end in automaton.find_matches_as_indexes(folded_text.text, overlapping=True):
             span = folded_text.source_span(start, end)
-            if span is not None and is_whole_word(text, *span):
+            if span is not None and (is_whole_word(text, *span) or not whole_words[index]):
                 matches.append((span[0], span[1], not case_sensitive, entries[index]))
     # Of two terms of the same length the first one wins; of two at the same place, the case-sensitive one.
     matches.sort(key=lambda place: (place[0] - place[1], place[0], place[2]))
@@ -70,7 +79,7 @@ def match_terms(glossary: tuple[Term, ...], text: str, language: str) -> tuple[G
 @lru_cache(maxsize=256)
 def _compile_glossary(glossary: tuple[Term, ...], language: str) -> _CompiledGlossary:
     """Compile a glossary for a language. Cached, because a meeting's sentences share the result."""
-    translated_terms = [(term, target) for term in glossary if (target := _target_text(term, language)) is not None]
+    translated_terms = [(term, target) for term in glossary if (target := target_text(term, language)) is not None]
     entries = sorted(GlossaryEntry(term.term, target) for term, target in translated_terms)
     matchers: list[_TermMatcher] = []
     for case_sensitive in (False, True):
@@ -81,13 +90,16 @@ def _compile_glossary(glossary: tuple[Term, ...], language: str) -> _CompiledGlo
             )
             matchers.append(
                 _TermMatcher(
-                    tuple(GlossaryEntry(term.term, target) for term, target in terms_of_case), automaton, case_sensitive
+                    tuple(GlossaryEntry(term.term, target) for term, target in terms_of_case),
+                    tuple(term.whole_word for term, _ in terms_of_case),
+                    automaton,
+                    case_sensitive,
                 )
             )
     return _CompiledGlossary(tuple(entries) if len(entries) <= MAX_PROMPT_TERMS else (), tuple(matchers))
 
 
-def _target_text(term: Term, language: str) -> str | None:
+def target_text(term: Term, language: str) -> str | None:
     """Return a term's translation in a language or its base language; the term itself if it must be kept; else None."""
     subtags = language.split("-")
     for count in range(len(subtags), 0, -1):

@@ -17,8 +17,9 @@ _MAX_TEMPERATURE = 2.0
 
 
 class InsightRole(StrEnum):
-    """The kind of a request: an `insight` runs in the background, and a person waits for the reply of a `chat`."""
+    """The kind of a request: a running `note`, an `insight` in the background, or a `chat`, for whose reply a person waits."""
 
+    NOTE = "note"
     INSIGHT = "insight"
     CHAT = "chat"
 
@@ -32,7 +33,7 @@ class InsightRequest:
         instructions: instructions for the response that are the same for every meeting; may be empty.
         transcript_lines: the transcript in reading order, one `speaker: text` a line.
         task: the task for this meeting.
-        language: the response's language, as a tag.
+        language: the response's language, as a tag; `und` leaves it to the instructions.
         schema: a JSON schema that the response must match; None for text.
         max_tokens: maximum length of the response. A longer one is cut off.
         temperature: the sampling temperature, from 0 (the most probable response) to 2.

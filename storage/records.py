@@ -24,7 +24,7 @@ CLOSED_STATUSES: tuple[MeetingStatus, ...] = ("ended", "timed_out", "failed")
 """Statuses of a meeting that is over. Only `timed_out` isn't final: speech starts the meeting's next generation."""
 EXPECTED_COUNTERS = frozenset({"translated", "same", "cached", "timed_out"})
 """Counters of normal outcomes. All others count problems, and a live event reports each change of them."""
-OutboxEventKind = Literal["sentence", "retracted", "caption", "status"]
+OutboxEventKind = Literal["sentence", "retracted", "caption", "note", "status"]
 MeetingTransition = Literal["started", "ended"]
 """A change of a meeting's status that begins the meeting or its next generation, or that ends it."""
 

@@ -95,3 +95,7 @@ def request_budget(account: str, window: str) -> str:
 def request_block(account: str) -> str:
     """Key that exists as long as a server refuses an account's requests."""
     return f"requests:{account}:blocked"
+
+
+INTELLIGENCE_STREAM = "stream:intelligence"
+"""Key of the stream that reports the requests and results of running notes to other systems. Old entries are trimmed."""

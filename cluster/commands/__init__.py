@@ -5,6 +5,7 @@ calls another package and prints the result. It imports that package in its func
 """
 
 __all__ = [
+    "ask",
     "bench",
     "config",
     "database",
@@ -13,9 +14,11 @@ __all__ = [
     "doctor",
     "fireflies",
     "fireflies_sim",
+    "insights",
     "lanes",
     "meetings",
     "models",
+    "notes",
     "recording_import",
     "replay",
     "sources",

@@ -171,7 +171,7 @@ def read_glossary_and_style(glossary: Path | None, style: str) -> tuple[tuple[Te
     """
     from pydantic import ValidationError
 
-    from cluster.recordings.glossary_csv import read_glossary
+    from cluster.recordings.glossary_file import read_glossary
     from operators.fields import to_invalid_input_error
     from operators.meeting_config import MeetingConfig
 

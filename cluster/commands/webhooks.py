@@ -76,7 +76,8 @@ def add(
 ) -> None:
     """Add a webhook, and print its id and secret. It gets the events from now on.
 
-    Event types: `sentence.updated`, `sentence.retracted`, `caption.updated`, `meeting.started`, `meeting.ended`.
+    Event types: `sentence.updated`, `sentence.retracted`, `caption.updated`, `note.updated`,
+    `meeting.started`, `meeting.ended`.
     """
     webhook = call_api(find_running_server(server), lambda client: client.add_webhook(url, events or ()))
     _print_with_secret(webhook, as_json=as_json)

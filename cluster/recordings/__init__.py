@@ -1,6 +1,6 @@
 """Recorded meetings: their files, and their replay into a running system.
 
-- `reader` reads transcript files; `glossary_csv` reads a glossary from CSV.
+- `reader` reads transcript files; `glossary_file` reads a glossary from a CSV file.
 - `player` replays recordings over the HTTP API. `caption_summary` counts the captions of a meeting.
 
 The formats themselves are in `operators.transcripts`, the HTTP client in `cluster.api_client`.
@@ -8,7 +8,7 @@ The formats themselves are in `operators.transcripts`, the HTTP client in `clust
 
 __all__ = [
     "caption_summary",
-    "glossary_csv",
+    "glossary_file",
     "player",
     "reader",
 ]

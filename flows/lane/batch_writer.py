@@ -16,6 +16,7 @@ from operators.entries import Entry
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange, replace_unstorable
 from storage.batch_commit.lane_commit import commit_batch
 from storage.batch_commit.refused_content import write_bisecting
+from storage.notes.note_records import NoteResult
 from storage.records import OutboxEvent
 from storage.redis_log.lane_stream import LaneStream
 
@@ -28,6 +29,7 @@ class _Part:
 
     change: MeetingChange | None = None
     answers: tuple[CaptionResult, ...] = ()
+    notes: tuple[NoteResult, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     is_replacement: bool = False
     """Whether this is written in place of refused content. If it is refused as well, the error ends the lane."""
@@ -54,7 +56,11 @@ class BatchWriter:
         self._lane_id, self._epoch, self._backfill_after = lane_id, epoch, backfill_after
 
     def write(
-        self, changes: Sequence[MeetingChange], answers: Sequence[CaptionResult], dead: Sequence[DeadLetter]
+        self,
+        changes: Sequence[MeetingChange],
+        answers: Sequence[CaptionResult],
+        dead: Sequence[DeadLetter],
+        notes: Sequence[NoteResult] = (),
     ) -> list[OutboxEvent]:
         """Write a batch, in one transaction unless content is refused.
 
@@ -62,6 +68,7 @@ class BatchWriter:
             changes: at most one a meeting.
             answers: the results of calls.
             dead: the items that could not be processed.
+            notes: the results of note calls.
 
         Returns:
             The live events written, to be published.
@@ -73,6 +80,9 @@ class BatchWriter:
         for answer in answers:
             part = parts.get(answer.request.meeting_id, _Part())
             parts[answer.request.meeting_id] = replace(part, answers=(*part.answers, answer))
+        for note in notes:
+            part = parts.get(note.request.meeting_id, _Part())
+            parts[note.request.meeting_id] = replace(part, notes=(*part.notes, note))
         for letter in dead:
             part = parts.get(letter.meeting_id or "", _Part())
             parts[letter.meeting_id or ""] = replace(part, dead=(*part.dead, letter))
@@ -87,6 +97,7 @@ class BatchWriter:
                 [part.change for part in parts if part.change is not None],
                 [answer for part in parts for answer in part.answers],
                 [letter for part in parts for letter in part.dead],
+                [note for part in parts for note in part.notes],
                 backfill_after=self._backfill_after,
             )
 
@@ -94,6 +105,8 @@ class BatchWriter:
         """Write a meeting's part without its refused content."""
         if part.is_replacement:
             raise error
+        if part.notes:
+            return self._write_notes_alone(part)
         if part.answers and (part.change is not None or part.dead or len(part.answers) > 1):
             # The change comes first: the answers refer to its sentences.
             without_answers = [replace(part, answers=())] if part.change is not None or part.dead else []
@@ -104,6 +117,17 @@ class BatchWriter:
             )
         replacement = self._untranslated(part.answers[0]) if part.answers else self._failure(part, error)
         return self._commit([replacement])
+
+    def _write_notes_alone(self, part: _Part) -> list[OutboxEvent]:
+        """Write the rest of a part first, then each note. A refused note stays due, without its text."""
+        rest = replace(part, notes=())
+        notes = [_Part(notes=(note,)) for note in part.notes]
+        if rest == _Part() and len(notes) == 1:
+            log.error("note can't be stored", lane=self._lane_id, meeting=part.notes[0].request.meeting_id)
+            failed = replace(part.notes[0], insight=None, reason="its text can't be stored", has_failed=True)
+            return self._commit([_Part(notes=(failed,), is_replacement=True)])
+        parts = notes if rest == _Part() else [rest, *notes]
+        return write_bisecting(parts, self._commit, self._write_without_refused)
 
     def _untranslated(self, answer: CaptionResult) -> _Part:
         """Replace a refused answer: its caption is stored without a translation."""

@@ -40,13 +40,16 @@ from operators.entries import (
     SpeakerRenamed,
     Tick,
 )
-from operators.errors import FencedError
+from operators.errors import DeferredError, FencedError
+from operators.insight_requests import Insight
+from operators.note_requests import NoteRequest
 from operators.speaker_keys import speaker_key
 from operators.stream import Interim
 from operators.ticks import TickState, next_due
 from operators.translation_requests import Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
 from storage.batch_commit.lane_commit import advance_log_positions
+from storage.notes.note_records import NoteResult
 from storage.redis_log.lane_stream import parse_stream_id
 from storage.redis_log.live_pubsub import publish_events, publish_interims
 
@@ -58,8 +61,9 @@ They count from the last entry for a tick, and from the last stored position for
 ADVANCE_INTERVAL_S = 5.0
 """Seconds between two updates of the stored log positions of idle meetings."""
 
+NoteCallResult = CallResult[NoteRequest, Insight]
 Result = Envelope | CallResult[TranslationRequest, Translation]
-"""An item of a batch that is committed. A batch also holds results of drafts, which are not stored."""
+"""An item of a batch that is committed in order. A batch also holds results of notes, and of drafts, which are not stored."""
 
 
 @dataclass
@@ -99,13 +103,13 @@ class Committer:
     def __post_init__(self) -> None:
         self._batches = BatchWriter(self.engine, self.redis, self.lane_id, self.epoch, self.backfill_after)
 
-    def write(self, items: list[Result | DraftResult]) -> None:
+    def write(self, items: list[Result | DraftResult | NoteCallResult]) -> None:
         """Commit and publish a batch.
 
         Raises:
             FencedError: another process has the lane, or another lane one of its meetings.
         """
-        batch, draft_results = _split_drafts(items)
+        batch, draft_results, note_results = _split(items)
         changes: dict[str, MeetingChange] = {}
         interims: dict[tuple[str, str], Interim] = {}
         dead: list[DeadLetter] = []
@@ -131,9 +135,9 @@ class Committer:
             if change.ended_at_ms is None:
                 change.state = self._dump(last[meeting_id].states)
         handed_over = self._finish_handovers(changes)
-        if changes or answers or dead:
+        if changes or answers or dead or note_results:
             began = time.time()
-            events = self._batches.write(list(changes.values()), answers, dead)
+            events = self._batches.write(list(changes.values()), answers, dead, note_results)
             ended = time.time()
             publish_events(self.redis, events, ended)
             self.telemetry.on_committed(batch, began, ended)
@@ -274,6 +278,8 @@ class Committer:
             change.retracted[retracted.id] = retracted
         for request in envelope.requests:
             change.requests[request.sentence_id, request.language] = request
+        if envelope.note_request is not None:
+            change.note_requests.append(envelope.note_request)
         if update is None:
             return
         if update.config is not None:
@@ -326,16 +332,31 @@ class _MeetingPosition:
     stored: str
 
 
-def _split_drafts(items: list[Result | DraftResult]) -> tuple[list[Result], list[DraftResult]]:
-    """Split a batch into the items to commit and the results of drafts."""
+def _split(
+    items: list[Result | DraftResult | NoteCallResult],
+) -> tuple[list[Result], list[DraftResult], list[NoteResult]]:
+    """Split a batch into the items to commit in order, the results of drafts, and those of notes."""
     batch: list[Result] = []
     draft_results: list[DraftResult] = []
+    note_results: list[NoteResult] = []
     for item in items:
         if isinstance(item, CallResult) and isinstance(item.request, DraftRequest):
             draft_results.append(cast(DraftResult, item))
+        elif isinstance(item, CallResult) and isinstance(item.request, NoteRequest):
+            note_results.append(_note_result(cast(NoteCallResult, item)))
         else:
             batch.append(cast(Result, item))
-    return batch, draft_results
+    return batch, draft_results, note_results
+
+
+def _note_result(result: NoteCallResult) -> NoteResult:
+    insight = result.result
+    if insight is not None and not insight.text.strip():
+        return NoteResult(result.request, None, "the engine gave no text", has_failed=True)
+    reason = result.reason
+    # Without an engine for insights, notes wait for one.
+    has_failed = reason is not None and reason.startswith("failed: ") and not reason.endswith(DeferredError.__name__)
+    return NoteResult(result.request, insight, reason, has_failed)
 
 
 def _moved(envelope: Envelope) -> MeetingMoved | None:
@@ -350,6 +371,7 @@ def _has_effects(envelope: Envelope) -> bool:
         sentences.emitted
         or sentences.retractions
         or envelope.requests
+        or envelope.note_request
         or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= STORE_INTERVAL_MS)
         or (isinstance(item, Entry) and isinstance(item.payload, MeetingStarted))
         or (
@@ -365,15 +387,15 @@ def _ticks(envelope: Envelope) -> TickState:
     return ticks
 
 
-class _SinkPartition(StatelessSinkPartition[Result | DraftResult]):
+class _SinkPartition(StatelessSinkPartition[Result | DraftResult | NoteCallResult]):
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
-    def write_batch(self, items: list[Result | DraftResult]) -> None:
+    def write_batch(self, items: list[Result | DraftResult | NoteCallResult]) -> None:
         self._committer.write(items)
 
 
-class CommitSink(DynamicSink[Result | DraftResult]):
+class CommitSink(DynamicSink[Result | DraftResult | NoteCallResult]):
     """Commits envelopes and results of calls through a `Committer`, which also publishes drafts."""
 
     def __init__(self, committer: Committer) -> None:

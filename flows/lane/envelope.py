@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.entries import LogItem
+from operators.note_requests import NoteRequest
 from operators.stream import ChunkUpdate, SentenceChanges
 from operators.translation_requests import TranslationRequest
 from storage.batch_commit.batch_changes import DeadLetter
@@ -54,6 +55,7 @@ class Envelope:
         update: what the item means once repeats are gone, from the step `dedup`.
         sentences: what was emitted and retracted, and the interim texts, from the step `sentences`.
         requests: the translations that are requested, from the step `context`.
+        note_request: the note that is requested, from the step `notes`.
         states: the immutable state of each step after this item, by the step's name, and that of the ticks as `ticks`.
         accepted_at: when the ingest API accepted the meeting's last entry (seconds since the epoch).
         read_at: when the lane read this item (seconds since the epoch).
@@ -68,6 +70,7 @@ class Envelope:
     update: ChunkUpdate | None = None
     sentences: SentenceChanges = field(default_factory=SentenceChanges)
     requests: tuple[TranslationRequest, ...] = ()
+    note_request: NoteRequest | None = None
     states: Mapping[str, object] = field(default_factory=dict[str, object])
     accepted_at: float = 0.0
     read_at: float = 0.0

@@ -279,7 +279,7 @@ class LaneReader:
         meeting_id = str(row.id)
         try:
             ticks = TICKS.validate_python(row.state["ticks"])
-            states = {stage.name: stage.load(row.state[stage.name]) for stage in self._stages}
+            states = {stage.name: stage.restore(row.state) for stage in self._stages}
         except (IncompatibleStateError, KeyError, ValidationError) as error:
             reason = str(error) if isinstance(error, IncompatibleStateError) else "its state is not whole"
             self._reader.refuse_all(meeting_id)

@@ -2,9 +2,10 @@
 
 It has one log, one worker, and one owner at a time:
 
-log ─ dedup ─ sentences ─ context ─┬──────────────────────────▶ commit: Postgres, then Redis
-                                   ├─ requests ─ translate ──▶
-                                   └─ drafts ─ translate, unless a caption waits (live lanes) ──▶
+log ─ dedup ─ sentences ─ context ─ notes ─┬──────────────────────────▶ commit: Postgres, then Redis
+                                           ├─ requests ─ translate ──▶
+                                           ├─ note requests ─ write, unless a caption waits ──▶
+                                           └─ drafts ─ translate, unless a caption waits (live lanes) ──▶
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -28,10 +29,12 @@ from flows.lane.source import LaneSource
 from flows.lane.state_upgrades import CONTEXT_UPGRADES, DEDUP_UPGRADES, SENTENCES_UPGRADES
 from flows.lane.stateful_step import StatefulStep, run_step
 from flows.lane.telemetry import LaneTelemetry
-from operators import context_window, dedup
+from operators import context_window, dedup, note_buffer
 from operators.drafts import DraftRequest
 from operators.entries import Entry, Tick
 from operators.errors import MalformedResponseError, UnavailableError
+from operators.insight_requests import Insight
+from operators.note_requests import NoteRequest
 from operators.sentences import tracker
 from operators.translation_requests import Translation, TranslationRequest
 
@@ -54,12 +57,20 @@ def _context(state: context_window.WindowState, envelope: Envelope) -> tuple[con
     return state, replace(envelope, requests=requests)
 
 
+def _notes(state: note_buffer.NoteBufferState, envelope: Envelope) -> tuple[note_buffer.NoteBufferState, Envelope]:
+    assert envelope.update is not None  # noqa: S101 - for the type checker
+    config = cast(context_window.WindowState, envelope.states["context"]).config
+    state, request = note_buffer.step(state, envelope.update, envelope.sentences, config)
+    return state, replace(envelope, note_request=request)
+
+
 STEPS: tuple[StatefulStep[Any], ...] = (
     StatefulStep("dedup", 4, dedup.DedupState, dedup.DedupState, _dedup, upgrades=DEDUP_UPGRADES),
     StatefulStep("sentences", 4, tracker.TrackerState, tracker.TrackerState, _sentences, upgrades=SENTENCES_UPGRADES),
     StatefulStep(
         "context", 4, context_window.WindowState, context_window.WindowState, _context, upgrades=CONTEXT_UPGRADES
     ),
+    StatefulStep("notes", 1, note_buffer.NoteBufferState, note_buffer.NoteBufferState, _notes, is_new=True),
 )
 
 
@@ -88,6 +99,7 @@ def build_dataflow(
     telemetry: LaneTelemetry,
     caption_calls: CallExecutor[TranslationRequest, Translation],
     draft_calls: CallExecutor[DraftRequest, DraftReply] | None,
+    note_calls: CallExecutor[NoteRequest, Insight] | None,
     restore_history: Callable[[Sequence[Restored]], None],
     stopping: threading.Event,
     is_finished: Callable[[], bool],
@@ -100,6 +112,7 @@ def build_dataflow(
         telemetry: measures the items.
         caption_calls: calls the translation service for captions.
         draft_calls: calls it for drafts; None for a lane without drafts.
+        note_calls: calls the insight service for notes; None if the maintenance actor writes all notes.
         restore_history: called with each batch's restored meetings, before any of their captions is requested.
         stopping: set to end the dataflow.
         is_finished: true once the dataflow waits for no more calls.
@@ -127,6 +140,11 @@ def build_dataflow(
         # A lane that stops does not wait for its drafts.
         draft_results = call("draft", flow, draft_requests, draft_calls, stopping.is_set)
         results = op.merge("all", results, op.map("drafted", draft_results, lambda keyed: keyed[1]))
+    if note_calls is not None:
+        note_requests = op.flat_map("note_requests", envelopes, _keyed_note_requests)
+        # A lane that stops does not wait for its notes: they are pending.
+        note_results = call("write_note", flow, note_requests, note_calls, stopping.is_set)
+        results = op.merge("with_notes", results, op.map("noted", note_results, lambda keyed: keyed[1]))
     op.output("commit", results, CommitSink(committer))
     return flow
 
@@ -139,3 +157,8 @@ def _keyed_requests(
     if restored := [envelope.item for _, envelope in batch if isinstance(envelope.item, Restored)]:
         restore_history(restored)
     return [(policy.key(request), request) for _, envelope in batch for request in envelope.requests]
+
+
+def _keyed_note_requests(keyed: tuple[str, Envelope]) -> list[tuple[str, NoteRequest]]:
+    request = keyed[1].note_request
+    return [] if request is None else [(request.meeting_id, request)]

@@ -22,12 +22,14 @@ from flows.lane.draft_calls import DraftCalls
 from flows.lane.envelope import Restored
 from flows.lane.heartbeat import beat
 from flows.lane.log_reader import LaneReader
+from flows.lane.note_calls import note_executor
 from flows.lane.options import LaneOptions
 from flows.lane.pipeline import STEPS, build_dataflow, call_policy
 from flows.lane.telemetry import LaneTelemetry
 from flows.lane.translation_memory import TranslationMemory
 from operators import context_window
 from operators.errors import FencedError
+from operators.note_requests import WriteNote
 from operators.translation_requests import Translate, Translation, TranslationRequest
 from storage.batch_commit.caption_updates import read_translations
 from storage.batch_commit.lane_commit import claim_lane, release_lane
@@ -53,11 +55,12 @@ class Lane:
     Args:
         options: the lane's identity, stores and bounds.
         translate: the translation service. It raises `UnavailableError` for an error that a retry may solve.
+        write_note: the insight service, with the same errors; None if the maintenance actor writes all notes.
     """
 
-    def __init__(self, options: LaneOptions, translate: Translate) -> None:
+    def __init__(self, options: LaneOptions, translate: Translate, write_note: WriteNote | None = None) -> None:
         self._options = options
-        self._translate = translate
+        self._translate, self._write_note = translate, write_note
         self._stopping = threading.Event()
         self._drain_timed_out = threading.Event()
         self._replaced: FencedError | None = None
@@ -82,6 +85,7 @@ class Lane:
         caption_calls = CallExecutor(memory, call_policy(options), telemetry.on_call_timing)
         drafts = DraftCalls(metrics)
         draft_calls = drafts.executor(memory, caption_calls, options.in_flight) if options.kind == "live" else None
+        note_calls = None if self._write_note is None else note_executor(self._write_note, caption_calls)
         try:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
@@ -106,6 +110,7 @@ class Lane:
                         telemetry,
                         caption_calls,
                         draft_calls,
+                        note_calls,
                         partial(_restore_history, engine, memory),
                         self._stopping,
                         lambda: self._calls_finished(caption_calls),
@@ -120,9 +125,9 @@ class Lane:
                 raise self._replaced
         finally:
             self._stopping.set()
-            caption_calls.close()
-            if draft_calls is not None:
-                draft_calls.close()
+            for calls in (caption_calls, draft_calls, note_calls):
+                if calls is not None:
+                    calls.close()
             traces.close()
             connection.close()
             engine.dispose()

@@ -35,6 +35,7 @@ class StatefulStep(Generic[S]):
         initial: a meeting's state before its first item.
         apply: `(state, envelope) -> (next state, envelope with the operator's result)`.
         upgrades: for each older schema, a function from its JSON to that of the next schema.
+        is_new: whether states that the release before stored lack this step. It begins with its initial state then.
     """
 
     name: LatencyMetric
@@ -43,6 +44,7 @@ class StatefulStep(Generic[S]):
     initial: Callable[[], S]
     apply: Callable[[S, Envelope], tuple[S, Envelope]]
     upgrades: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict[int, Callable[[Any], Any]])
+    is_new: bool = False
 
     def dump(self, state: object) -> dict[str, object]:
         """Return the state as JSON text, with its schema version.
@@ -50,6 +52,17 @@ class StatefulStep(Generic[S]):
         Postgres' jsonb would sort the keys, and their order matters.
         """
         return {"schema": self.schema, "state": _adapter(self.state).dump_json(state).decode()}
+
+    def restore(self, states: Mapping[str, Any]) -> S:
+        """Read this step's state from the stored states of a meeting.
+
+        Raises:
+            KeyError: the state is missing.
+            IncompatibleStateError: as for `load`.
+        """
+        if self.is_new and self.name not in states:
+            return self.initial()
+        return self.load(states[self.name])
 
     def load(self, dumped: Mapping[str, Any]) -> S:
         """Read a stored state, upgrading one of an older schema.

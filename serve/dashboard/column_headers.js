@@ -9,6 +9,8 @@ export class ColumnHeaders {
   #languageSelect;
   #viewChoice;
   #viewSelect;
+  /** The captions' language that is shown; null if there is none. */
+  language = null;
 
   /** `onChosen` is called after the reader chose another language or view. The page's address keeps the choices. */
   constructor(section, onChosen) {
@@ -45,6 +47,7 @@ export class ColumnHeaders {
    * @param view the text that is shown.
    */
   show(sourceLanguage, language, languages, view) {
+    this.language = language;
     this.#section.querySelector(".source-header").textContent = sourceLanguage ? languageName(sourceLanguage) : "Spoken";
     const name = this.#section.querySelector(".caption-header h2");
     const hasCaptions = language !== null && view !== "source";

@@ -2,12 +2,15 @@
 
 import { getJson } from "./api.js";
 import { Autoscroll } from "./autoscroll.js";
+import { ChatPanel } from "./chat_panel.js";
 import { ColumnHeaders } from "./column_headers.js";
 import { describeConnection } from "./connection_status.js";
 import { isConnectorOpen } from "./connector_status.js";
 import { EventStream } from "./event_stream.js";
 import { MeetingInfo } from "./meeting_info.js";
+import { InsightsPanel } from "./insights_panel.js";
 import { isOver, meetingProgress } from "./meeting_status.js";
+import { NotesPanel } from "./notes_panel.js";
 import { ScrollAnchor } from "./scroll_anchor.js";
 import { TranscriptView } from "./transcript_view.js";
 
@@ -15,7 +18,7 @@ const POLL_MS = 5_000;
 
 /** Show a meeting and follow it. */
 export function showMeeting(id) {
-  new MeetingPage(`/api/meetings/${id}`).open();
+  new MeetingPage(id).open();
 }
 
 const query = (selector) => document.querySelector(selector);
@@ -27,6 +30,7 @@ class MeetingPage {
   #transcriptView = new TranscriptView(query(".rows"), query(".interims"), query(".log"), (added, before) =>
     this.#onPaint(added, before),
   );
+  #notesPanel;
   #emptyNotice = query(".empty-notice"); // Kept, because it is behind the rows: a query would pass all of them each time.
   #autoscroll;
   #stream;
@@ -37,8 +41,12 @@ class MeetingPage {
   #isReachable = false; // Whether the last request for the meeting succeeded.
   #lastLanguages;
 
-  constructor(path) {
-    this.#path = path;
+  constructor(id) {
+    this.#path = `/api/meetings/${id}`;
+    const showSentence = (sentenceId) => this.#transcriptView.scrollTo(sentenceId);
+    this.#notesPanel = new NotesPanel(query(".notes"), id, showSentence);
+    new ChatPanel(query(".chat"), id, showSentence);
+    new InsightsPanel(query(".insights"), id, showSentence, () => this.#readerLanguage);
   }
 
   async open() {
@@ -55,12 +63,20 @@ class MeetingPage {
     this.#stream = new EventStream(`${location.origin.replace("http", "ws")}${this.#path}/events`, {
       onEvent: (event) => this.#onEvent(event),
       onConnected: () => this.#transcriptView.clearInterims(),
-      onReset: () => this.#transcriptView.clear(),
+      onReset: () => {
+        this.#transcriptView.clear();
+        this.#notesPanel.clear();
+      },
       onState: (state) => this.#onStreamState(state),
       checkIsOver: async () => !(await this.#fetchMeeting()) && this.#isComplete,
     });
     setInterval(() => this.#updateConnection(), 1_000);
     setInterval(() => this.#poll(), POLL_MS);
+  }
+
+  /** The language of the captions that the reader chose, or else the browser's. */
+  get #readerLanguage() {
+    return this.#columnHeaders.language ?? navigator.language;
   }
 
   get #isOver() {
@@ -74,6 +90,7 @@ class MeetingPage {
 
   #onEvent(event) {
     this.#transcriptView.enqueue(event);
+    if (event.kind === "note") this.#notesPanel.apply(event.payload);
     if (event.kind !== "status") return;
     if (event.payload.models) {
       this.#modelsText = event.payload.models;
@@ -193,6 +210,6 @@ class MeetingPage {
     document.title = "No such meeting · Parley";
     query("h1").textContent = "There is no such meeting";
     query(".unknown").hidden = false;
-    for (const selector of [".connection", ".meeting-info", ".transcript", ".scroll-to-latest"]) query(selector).hidden = true;
+    for (const selector of [".connection", ".meeting-info", ".notes", ".insights", ".chat", ".transcript", ".scroll-to-latest"]) query(selector).hidden = true;
   }
 }

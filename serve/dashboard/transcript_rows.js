@@ -51,6 +51,17 @@ export class TranscriptRows {
     }
   }
 
+  /** Scroll to a sentence, focus it, and highlight it for a moment. A sentence that isn't shown is ignored. */
+  scrollTo(id) {
+    const element = this.#rows.get(id)?.element;
+    if (!element) return;
+    element.scrollIntoView({ block: "center", behavior: "instant" });
+    element.tabIndex = -1;
+    element.focus({ preventScroll: true });
+    element.classList.add("highlighted");
+    element.addEventListener("animationend", () => element.classList.remove("highlighted"), { once: true });
+  }
+
   #placeSentence(sentence) {
     if (!this.#rows.has(sentence.id)) this.#rows.set(sentence.id, new TranscriptRow());
     this.#updateRow(sentence);

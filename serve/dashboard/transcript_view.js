@@ -82,6 +82,11 @@ export class TranscriptView {
     this.#schedulePaint();
   }
 
+  /** Scroll to a sentence, focus it, and highlight it for a moment. A sentence that isn't shown is ignored. */
+  scrollTo(sentenceId) {
+    this.#rows.scrollTo(sentenceId);
+  }
+
   /** Mark captions that have become late. To be called about once a second. */
   markLate() {
     this.#rows.markLate();

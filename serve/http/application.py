@@ -14,6 +14,7 @@ from serve.http import (
     dead_letter_routes,
     engine_config_routes,
     export_routes,
+    glossary_routes,
     health_routes,
     import_routes,
     ingest_routes,
@@ -28,7 +29,9 @@ from serve.http import (
     webhook_routes,
 )
 from serve.http.dependencies.services import open_services
-from serve.http.fireflies import ROUTERS, demo_router
+from serve.http.fireflies import ROUTERS as FIREFLIES_ROUTERS
+from serve.http.fireflies import demo_router
+from serve.http.intelligence import ROUTERS as INTELLIGENCE_ROUTERS
 from serve.http.live import routes as live_routes
 from serve.http.middleware.body_limit import BodyLimitMiddleware
 from serve.http.middleware.same_origin import SameOriginMiddleware
@@ -72,6 +75,7 @@ def create_app(options: ApiOptions) -> FastAPI:
         transcript_routes,
         speaker_routes,
         export_routes,
+        glossary_routes,
         import_routes,
         dead_letter_routes,
         lane_routes,
@@ -81,7 +85,7 @@ def create_app(options: ApiOptions) -> FastAPI:
         source_streams,
     ):
         app.include_router(module.router, responses=problems.problem_responses(503))
-    for router in ROUTERS:
+    for router in (*FIREFLIES_ROUTERS, *INTELLIGENCE_ROUTERS):
         app.include_router(router, responses=problems.problem_responses(503))
     for router in (health_routes.router, metrics_routes.router, demo_router):
         app.include_router(router)

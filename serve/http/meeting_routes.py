@@ -10,20 +10,25 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from uuid6 import uuid7
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from operators.entries import ConfigChanged
 from operators.errors import InvalidInputError
-from operators.fields import EpochMs, Name, SourceLanguage, StrictModel, Title, to_invalid_input_error
-from operators.meeting_config import Clock, Glossary, MeetingConfig, MeetingConfigSummary, Style, TargetLanguages
+from operators.fields import EpochMs, Language, Name, SourceLanguage, StrictModel, Title
+from operators.meeting_config import (
+    MAX_GLOSSARIES,
+    Clock,
+    Glossary,
+    MeetingConfig,
+    MeetingConfigSummary,
+    Style,
+    TargetLanguages,
+)
 from serve.http.connector_views import ConnectorDetail, ConnectorSummary, describe_connector, summarize_connector
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.ingest_routes import build_conflict_error
 from serve.http.problems import problem_responses
 from storage.postgres import connector_sessions, meeting_queries, transcript_queries
 from storage.records import DEFAULT_TEAM_ID, Meeting, MeetingRecord, MeetingState, MeetingStatus
-from storage.redis_log.event_log import NewEvent
 
 router = APIRouter(prefix="/api/meetings", tags=["meetings"])
 
@@ -54,8 +59,13 @@ class ChangeConfigRequest(StrictModel):
     context_sentences: Annotated[int, Field(ge=0, le=20)] | None = None
     context_of_speaker: Annotated[int, Field(ge=0, le=20)] | None = None
     glossary: Glossary | None = None
+    glossary_ids: Annotated[tuple[UUID, ...], Field(max_length=MAX_GLOSSARIES)] | None = None
     style: Style | None = None
     drafts: bool | None = None
+    notes: bool | None = None
+    note_sentences: Annotated[int, Field(ge=1, le=50)] | None = None
+    note_seconds: Annotated[int, Field(ge=10, le=3600)] | None = None
+    note_language: Language | None = None
 
     @model_validator(mode="after")
     def _something(self) -> ChangeConfigRequest:
@@ -184,19 +194,13 @@ async def change_meeting_config(
 
     The change is an entry of the log, so it takes effect at a known point of the stream. Omitted fields stay as they are.
     """
-    record = await _get_record(services, meeting_id)
-    changes = change.model_dump(exclude_unset=True, exclude_none=True)
-    log_info = await services.log.read_state(str(meeting_id))
-    # A recent change may be in the log only, and not in Postgres yet.
-    current = log_info.config if log_info else record.config
-    try:
-        config = MeetingConfig.model_validate(current.model_dump() | changes)
-    except ValidationError as error:
-        raise to_invalid_input_error(error) from None
-    event = NewEvent(
-        f"config-{uuid7()}", ConfigChanged(config=config), log_info.last_arrived_at_ms if log_info else None
-    )
-    (result,) = await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, [event])
+    # Null is a value of `note_language`, and means no change for the others.
+    changes = {
+        name: value
+        for name, value in change.model_dump(exclude_unset=True).items()
+        if value is not None or name == "note_language"
+    }
+    result, config = await services.meeting_configs.change(DEFAULT_TEAM_ID, meeting_id, changes)
     if result.reason is not None:
         raise build_conflict_error(result.reason)
     return ConfigChangeResult(ordinal=result.ordinal, config=config)

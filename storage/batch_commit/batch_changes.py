@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from operators.entries import SpeakerRenamed
 from operators.meeting_config import MeetingConfig
+from operators.note_requests import NoteRequest
 from operators.speaker_keys import is_renamed, speaker_key, split_speaker_key
 from operators.stream import Retraction, Sentence, SpeakerRename
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
@@ -38,6 +39,7 @@ class MeetingChange:
         sentences: the last revision of each emitted sentence, in order.
         retracted: sentences that are retracted at the end of the batch.
         requests: the last translation request for each sentence and language.
+        note_requests: the notes that are requested, in order.
         counter_increments: increments of the meeting's counters.
         renames: the renames of speakers, in order, and `rename_entries`, the entries of those that have one.
         renamed_sentences: ids of the sentences that were emitted again for a rename of their speaker, and their first
@@ -62,6 +64,7 @@ class MeetingChange:
     requests: dict[tuple[str, str], TranslationRequest] = field(
         default_factory=dict[tuple[str, str], TranslationRequest]
     )
+    note_requests: list[NoteRequest] = field(default_factory=list[NoteRequest])
     counter_increments: dict[str, int] = field(default_factory=dict[str, int])
     renames: list[SpeakerRename] = field(default_factory=list[SpeakerRename])
     rename_entries: list[SpeakerRenamed] = field(default_factory=list[SpeakerRenamed])

@@ -23,6 +23,8 @@ from storage.batch_commit.caption_updates import (
     write_results,
 )
 from storage.batch_commit.refused_content import escape_unstorable
+from storage.notes.note_records import NoteResult
+from storage.notes.note_writes import LANE_WAIT_S, insert_requested, mark_outdated, write_lane_results
 from storage.postgres.engine_config_versions import read_current_config
 from storage.postgres.meeting_transaction import MeetingTransaction, rows_parameter
 from storage.postgres.speaker_names import rename_stored_sentences
@@ -110,6 +112,7 @@ def commit_batch(
     changes: Sequence[MeetingChange],
     results: Sequence[CaptionResult] = (),
     dead_letters: Sequence[DeadLetter] = (),
+    note_results: Sequence[NoteResult] = (),
     *,
     backfill_after: float,
 ) -> list[OutboxEvent]:
@@ -121,6 +124,7 @@ def commit_batch(
         changes: at most one for each meeting.
         results: results of requests.
         dead_letters: entries that could not be used.
+        note_results: results of requests for notes.
         backfill_after: seconds after which the backfill may complete the captions of these requests.
 
     Returns:
@@ -134,7 +138,8 @@ def commit_batch(
     if stored_epoch != epoch:
         raise FencedError(f"lane {lane_id} is at epoch {stored_epoch}, this process at {epoch}")
     # 2. Lock the meetings, in one order everywhere.
-    meeting_ids = {c.meeting_id for c in changes} | {a.request.meeting_id for a in results}
+    meeting_ids = {c.meeting_id for c in changes}
+    meeting_ids |= {result.request.meeting_id for result in (*results, *note_results)}
     transaction = MeetingTransaction(
         connection, meeting_ids | {d.meeting_id for d in dead_letters if _is_meeting_id(d.meeting_id)}
     )
@@ -175,9 +180,16 @@ def commit_batch(
     mark_new_languages_pending(connection, changes)
     # 5. Results, after the sentences that they translate.
     write_results(connection, results, transaction)
-    # 6. Entries that could not be used.
+    # 6. Notes: requests, results, and those that rest on a changed sentence.
+    insert_requested(connection, transaction, [r for c in changes for r in c.note_requests], LANE_WAIT_S)
+    write_lane_results(connection, transaction, note_results)
+    for change in changes:
+        revised = {s.id for s in change.sentences.values() if s.revision > 1} | change.retracted.keys()
+        if revised or change.renames:
+            mark_outdated(connection, transaction, change.meeting_id, None if change.renames else revised)
+    # 7. Entries that could not be used.
     _write_dead_letters(connection, lane_id, dead_letters, transaction)
-    # 7. The states. The end of a meeting is its last live event.
+    # 8. The states. The end of a meeting is its last live event.
     transaction.emit_counters()
     for change in changes:
         if change.ended_at_ms is not None:

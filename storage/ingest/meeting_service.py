@@ -19,11 +19,12 @@ from operators.entries import MeetingEnded, SpeakerRenamed
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.accepted_ledger import AcceptedLedger, AcceptedPosition, write_counters
+from storage.ingest.closed_meetings import rename_in_closed_meeting
+from storage.ingest.config_completion import complete_new_config
 from storage.postgres import teams
 from storage.postgres.lane_registry import check_move_target, find_least_loaded_lane, lane_kind_for
 from storage.postgres.meeting_queries import create_meeting, list_open_meetings, read_meeting, update_meeting
 from storage.postgres.outbox import write_events
-from storage.postgres.speaker_names import rename_in_closed_meeting
 from storage.records import MeetingRecord, OutboxEvent, meeting_transition
 from storage.redis_log.event_log import AppendResult, LogLostEntriesError, LogWriter, NewEvent
 
@@ -69,7 +70,7 @@ class MeetingService:
             The meeting, and whether it is new.
 
         Raises:
-            InvalidInputError: `at_ms` is missing for a recorded clock.
+            InvalidInputError: `at_ms` is missing for a recorded clock, or the config names an unknown glossary.
             OverloadedError: the team has reached its limit of live meetings. The refusal is counted.
             UnavailableError: there is no lane, or the log can't accept entries at the moment. Repeating the call is safe.
         """
@@ -85,7 +86,7 @@ class MeetingService:
                     external_id=external_id,
                     title=title,
                     clock=clock,
-                    config=config,
+                    config=await conn.run_sync(complete_new_config, team_id, config),
                     lane_id=await find_least_loaded_lane(conn, lane_kind_for(clock)),
                 )
         except OverloadedError as error:

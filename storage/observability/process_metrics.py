@@ -23,6 +23,7 @@ LatencyMetric = Literal[
     "dedup",
     "sentences",
     "context",
+    "notes",
     "queue",
     "call",
     "commit",
@@ -37,7 +38,7 @@ LatencyMetric = Literal[
 
 - `arrival`: a request's events, from received to accepted.
 - `log`: from accepted to read by the lane.
-- `dedup`, `sentences`, `context`: one step of that operator.
+- `dedup`, `sentences`, `context`, `notes`: one step of that operator.
 - `queue`, `call`: a translation's wait for its turn, and its call.
 - `commit`: the lane's transaction.
 - `push`: from committed to passed to a subscriber's socket.

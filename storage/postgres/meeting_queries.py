@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Select, Text, bindparam, literal, select, tuple_, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import RowMapping, Select, Text, bindparam, cast, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid6 import uuid7
 
@@ -19,7 +19,9 @@ from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
 _COLUMNS = [column for column in meetings.c if column.name != "state"]
 _COLUMNS_WITHOUT_GLOSSARY = [
     *(column for column in _COLUMNS if column.name != "config"),
-    meetings.c.config.op("-", return_type=JSONB())(literal("glossary", Text)).label("config"),
+    meetings.c.config.op("-", return_type=JSONB())(
+        cast(["glossary", "shared_glossary", "glossary_versions"], ARRAY(Text))
+    ).label("config"),
 ]
 _INSERT = insert(meetings).on_conflict_do_nothing().returning(*_COLUMNS)
 _OF_TEAM = select(*_COLUMNS).where(meetings.c.team_id == bindparam("team_id"))

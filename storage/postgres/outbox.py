@@ -67,6 +67,8 @@ def _webhook_event_type(event: OutboxEvent) -> WebhookEventType | None:
             return "sentence.retracted"
         case "caption":
             return "caption.updated"
+        case "note":
+            return "note.updated"
         case "status":
             match event.transition:
                 case "started":

@@ -9,8 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from operators.entries import SpeakerRenamed
-from operators.speaker_keys import speaker_key, split_speaker_key
+from operators.speaker_keys import split_speaker_key
 from operators.stream import SpeakerRename
 from storage.postgres.meeting_transaction import MeetingTransaction
 from storage.records import OutboxEvent
@@ -102,13 +101,3 @@ def rename_stored_sentences(
     ).one_or_none()
     if row is not None:
         transaction.add_inserted(OutboxEvent(row.team_id, meeting_id, row.seq, row.kind, row.payload))
-
-
-def rename_in_closed_meeting(connection: Connection, meeting_id: str, renamed: SpeakerRenamed) -> None:
-    """Rename a speaker of a meeting that no lane writes any more, in the caller's transaction."""
-    transaction = MeetingTransaction(connection, [meeting_id])
-    rename = SpeakerRename(
-        speaker_key(renamed.speaker, renamed.speaker_id), speaker_key(renamed.new_speaker, renamed.new_speaker_id)
-    )
-    rename_stored_sentences(connection, transaction, meeting_id, rename)
-    transaction.flush()

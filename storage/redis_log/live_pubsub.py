@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import orjson
 import redis
@@ -15,6 +16,8 @@ from storage.records import OutboxEvent
 
 log = structlog.get_logger(__name__)
 
+INTELLIGENCE_ENTRY_COUNT = 10_000
+"""Number of entries that the stream of running notes retains, about."""
 PUBLISHED_SEQ_TTL_S = 24 * 3600
 """Seconds that Redis retains the last published `seq` of a meeting."""
 
@@ -22,7 +25,8 @@ PUBLISHED_SEQ_TTL_S = 24 * 3600
 def publish_events(connection: redis.Redis, events: Sequence[OutboxEvent], committed_at: float | None = None) -> None:
     """Publish committed events, each meeting's in order, and store the last `seq` of each meeting.
 
-    Publishing an event twice does no harm: subscribers drop a `seq` that they already have.
+    Publishing an event twice does no harm: subscribers drop a `seq` that they already have. An event of a running note is also
+    added to the stream for other systems, without its text. There a repeat has the same meeting and `seq`.
 
     Args:
         connection: the Redis of the live events.
@@ -36,10 +40,37 @@ def publish_events(connection: redis.Redis, events: Sequence[OutboxEvent], commi
     for event in events:
         message = {"seq": event.seq, "kind": event.kind, "payload": event.payload, "at": committed_at}
         pipe.publish(redis_keys.live_channel(event.meeting_id), orjson.dumps(message))
+        if (outcome := _auto_note_outcome(event)) is not None:
+            fields: dict[Any, Any] = {
+                "event": outcome,
+                "team_id": event.team_id,
+                "meeting_id": event.meeting_id,
+                "note_id": event.payload["id"],
+                "revision": event.payload["revision"],
+                "seq": event.seq,
+            }
+            pipe.xadd(redis_keys.INTELLIGENCE_STREAM, fields, maxlen=INTELLIGENCE_ENTRY_COUNT, approximate=True)
         last_seqs[event.meeting_id] = event.seq
     for meeting_id, seq in last_seqs.items():
         pipe.set(redis_keys.published_seq(meeting_id), seq, ex=PUBLISHED_SEQ_TTL_S)
     pipe.execute()
+
+
+def _auto_note_outcome(
+    event: OutboxEvent,
+) -> Literal["auto_note_requested", "auto_note_generated", "auto_note_failed"] | None:
+    """Return what happened to a running note; None for another event."""
+    if event.kind != "note" or event.payload["kind"] != "auto":
+        return None
+    match event.payload["cause"]:
+        case "requested":
+            return "auto_note_requested"
+        case "generated":
+            return "auto_note_generated"
+        case "failed":
+            return "auto_note_failed"
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

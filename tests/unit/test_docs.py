@@ -30,6 +30,7 @@ from operators.stream import Sentence
 from operators.ticks import TICK_DELAYS_MS
 from operators.translation_requests import CaptionStatus
 from serve.http.live.subscription import HEARTBEAT_KIND
+from storage.notes.note_records import Note
 from storage.records import Caption, OutboxEventKind
 from tests.harness.lane.event_description import DESCRIBED_PAYLOADS
 
@@ -216,6 +217,7 @@ def test_every_kind_of_live_event_is_described() -> None:
     described = {kind: set(payload.model_fields) for kind, payload in DESCRIBED_PAYLOADS.items()}
     assert described["sentence"] == {field.name for field in fields(Sentence)} - {"first_emitted", "first_text"}
     assert described["caption"] == {field.name for field in fields(Caption)} - {"attempts"}
+    assert described["note"] == {*Note.model_fields, "cause"}
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.cancellation import retrieve_exception
+from storage.notes import note_queries
 from storage.postgres import meeting_queries, transcript_queries
 from storage.records import CLOSED_STATUSES
 
@@ -22,7 +23,7 @@ _Key = tuple[str, UUID]
 
 @dataclass(frozen=True, slots=True)
 class MeetingProgress:
-    """A meeting's last `seq`, and whether it is complete: closed, and without pending captions."""
+    """A meeting's last `seq`, and whether it is complete: closed, without pending captions, and without notes to come soon."""
 
     seq: int
     is_complete: bool
@@ -95,8 +96,10 @@ class ProgressReader:
     async def _query(self, team_id: str, meeting_id: UUID) -> MeetingProgress:
         async with self._database.connect() as conn:
             record = await meeting_queries.read_meeting(conn, team_id, meeting_id)
-            if record.status not in CLOSED_STATUSES or await transcript_queries.count_pending(
-                conn, team_id, meeting_id
+            if (
+                record.status not in CLOSED_STATUSES
+                or await transcript_queries.count_pending(conn, team_id, meeting_id)
+                or await note_queries.count_awaited(conn, meeting_id)
             ):
                 return MeetingProgress(record.seq, is_complete=False)
             # Read after the count of pending captions: a caption completed before that count is an event by now.

@@ -25,6 +25,7 @@ from serve.http.dependencies.stream_limit import StreamLimit
 from storage.cancellation import cancel_tasks
 from storage.connections import async_engine, async_redis
 from storage.ingest.lane_lag import LaneLags
+from storage.ingest.meeting_configs import MeetingConfigs
 from storage.ingest.meeting_service import MeetingService
 from storage.ingest.source_sessions import SourceSessions
 from storage.observability.metrics_federation import publish_metrics
@@ -42,6 +43,7 @@ class Services:
     redis: redis.asyncio.Redis
     log: LogWriter
     meetings: MeetingService
+    meeting_configs: MeetingConfigs
     fanout: LiveFanout
     progress: ProgressReader
     stream_limit: StreamLimit
@@ -76,6 +78,7 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
                 redis_client,
                 log,
                 meetings,
+                MeetingConfigs(database, log, meetings),
                 fanout,
                 progress,
                 stream_limit,

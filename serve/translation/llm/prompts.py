@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-import langcodes
-
+from operators.language_names import language_name
 from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.protocol import Message, OutputDefect, Prompt, RepairHint, Utterance
 
@@ -40,7 +39,6 @@ _DEFECT_DESCRIPTIONS: dict[OutputDefect, str] = {
 _SPECIAL_TOKEN_START = re.compile(r"<(?=[^<>\s]+>)|\[(?=/?[A-Z_]+\])")
 """The start of a chat template's special token (`<|im_end|>`): some tokenizers recognize these in any text."""
 
-_CHINESE_LANGUAGES = frozenset({"zh", "cmn", "yue"})
 
 _MIN_ANSWER_TOKENS = 64
 _TOKENS_PER_CHARACTER = 2
@@ -101,15 +99,6 @@ def repair_prompt(utterance: Utterance, rejected: RepairHint) -> Prompt:
     )
     user = f"{problem}\nAnswer with the whole translation of the last utterance, and with nothing else."
     return replace(prompt, messages=(*prompt.messages, Message("assistant", rejected_text), Message("user", user)))
-
-
-def language_name(tag: str) -> str:
-    """Return a language's name in English (`pt-BR`: `Portuguese (Brazil)`), for Chinese with its script."""
-    language = langcodes.Language.get(tag)
-    if language.language in _CHINESE_LANGUAGES and language.territory:
-        # Models recognize the script by its name rather than by the region.
-        language = language.update_dict({"script": language.maximize().script})
-    return language.display_name()
 
 
 def _system_message(utterance: Utterance, glossary: list[str]) -> str:

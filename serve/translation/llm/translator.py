@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from operators.language_names import language_name
 from serve.engines.protocol import (
     REASONING_ONLY_MESSAGE,
     Engine,
@@ -36,7 +37,7 @@ from serve.translation.llm.echo_detection import (
 )
 from serve.translation.llm.labels import is_label, is_note, is_only_label
 from serve.translation.llm.output_cleanup import extract_translation, has_wrapper, is_long_enough
-from serve.translation.llm.prompts import language_name, repair_prompt, translation_prompt
+from serve.translation.llm.prompts import repair_prompt, translation_prompt
 from serve.translation.llm.refusals import is_refusal
 from serve.translation.quality.content_language import content_words, detect_other_language
 

@@ -8,4 +8,5 @@ __all__ = [
     "checks",
     "content_language",
     "named_entities",
+    "term_forms",
 ]

@@ -4,9 +4,13 @@ Meetings, sentences, captions and live events belong to a team. Each module has 
 The queries are in `storage.postgres`, the migrations in `alembic/versions`.
 """
 
+from storage.postgres.tables.chat_tables import chat_messages, conversations
 from storage.postgres.tables.columns import metadata
+from storage.postgres.tables.glossary_tables import glossaries, glossary_entries
 from storage.postgres.tables.import_tables import import_batches, imports, source_import_runs, source_imports
+from storage.postgres.tables.insight_tables import insight_templates, insights
 from storage.postgres.tables.meeting_tables import captions, meetings, outbox, sentences
+from storage.postgres.tables.note_tables import note_revisions, note_sentences, notes
 from storage.postgres.tables.source_tables import (
     connector_sessions,
     source_accounts,
@@ -19,14 +23,23 @@ from storage.postgres.tables.webhook_tables import webhook_deliveries, webhook_e
 
 __all__ = [
     "captions",
+    "chat_messages",
     "connector_sessions",
+    "conversations",
     "dead_letters",
     "engine_config_versions",
+    "glossaries",
+    "glossary_entries",
     "import_batches",
     "imports",
+    "insight_templates",
+    "insights",
     "lanes",
     "meetings",
     "metadata",
+    "note_revisions",
+    "note_sentences",
+    "notes",
     "outbox",
     "sentences",
     "source_accounts",

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, StrictStr, create_model
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
 
 PAGE = Path(__file__).parents[3] / "docs" / "live-events.md"
 _TYPES: Mapping[str, Any] = {
     "text": StrictStr,
     "text or null": StrictStr | None,
     "integer": StrictInt,
+    "boolean": StrictBool,
     "number": StrictFloat | StrictInt,
     "list of text": list[StrictStr],
     "texts": dict[str, StrictStr],

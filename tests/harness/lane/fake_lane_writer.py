@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
+from operators.insight_requests import Insight
+from operators.note_requests import NoteRequest, NoteSentence
 from operators.stream import Interim, Retraction, Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, MeetingChange
 from storage.batch_commit.lane_commit import claim_lane, commit_batch
+from storage.notes.note_records import NoteResult
 from storage.redis_log.lane_stream import LaneStream
 from storage.redis_log.live_pubsub import InterimWithDrafts, publish_interims
 
@@ -87,6 +92,21 @@ class FakeLaneWriter:
             ]
         )
 
+    def request_note(self, *sentences: Sentence) -> NoteRequest:
+        """Commit a request for a note on sentences, and return it."""
+        change = self._change()
+        noted = tuple(
+            NoteSentence(s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s.end) for s in sentences
+        )
+        request = NoteRequest("default", self._meeting, str(uuid4()), "en", noted)
+        change.note_requests.append(request)
+        self._commit(change)
+        return request
+
+    def write_note(self, request: NoteRequest, text: str) -> None:
+        """Commit the text of a requested note."""
+        self._commit(notes=[NoteResult(request, Insight(text, None, "notes 1", 10, 5, 1, "stop"))])
+
     def publish_interim(self, speaker: str, text: str, start: float = 0.0, **drafts: str) -> None:
         """Publish a speaker's interim text, with its drafts by language."""
         interim = InterimWithDrafts(Interim(speaker, text, start), drafts)
@@ -113,9 +133,14 @@ class FakeLaneWriter:
             "default", self._meeting, sentence.id, sentence.revision, language, "en", sentence.text
         )
 
-    def _commit(self, *changes: MeetingChange, answers: list[CaptionResult] | None = None) -> None:
+    def _commit(
+        self,
+        *changes: MeetingChange,
+        answers: Sequence[CaptionResult] = (),
+        notes: Sequence[NoteResult] = (),
+    ) -> None:
         with self._stage.engine.begin() as connection:
-            events = commit_batch(connection, "live-1", self._epoch, changes, answers or [], backfill_after=60)
+            events = commit_batch(connection, "live-1", self._epoch, changes, answers, (), notes, backfill_after=60)
         self._stage.publish(events)
         # A lane does the same at the end of its log.
         self._stage.set_committed(LaneStream(self._stage.redis, "live-1").last_id())

@@ -19,6 +19,7 @@ from flows.lane.options import LaneOptions
 from flows.lane.runner import Lane
 from operators.entries import Chunk, MeetingEnded
 from operators.meeting_config import Clock, MeetingConfig
+from operators.note_requests import WriteNote
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
@@ -36,7 +37,12 @@ async def translate_to_capitals(request: TranslationRequest) -> Translation:
 
 
 async def open_lane_meeting(
-    meetings: MeetingService, aengine: AsyncEngine, *, targets: Sequence[str] = ("pt",), clock: Clock = Clock.RECORDED
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    *,
+    targets: Sequence[str] = ("pt",),
+    clock: Clock = Clock.RECORDED,
+    **config: Any,
 ) -> UUID:
     """Open a meeting on the live or the batch lane, and return its id.
 
@@ -45,6 +51,7 @@ async def open_lane_meeting(
         aengine: engine of the database.
         targets: the target languages.
         clock: live, or recorded for a batch lane.
+        config: further fields of the meeting's config.
     """
     async with aengine.begin() as connection:
         await ensure_lane(connection, "live-1", "live")
@@ -54,7 +61,7 @@ async def open_lane_meeting(
         external_id=None,
         title="test",
         clock=clock,
-        config=MeetingConfig(source_language="en", target_languages=tuple(targets)),
+        config=MeetingConfig(source_language="en", target_languages=tuple(targets), **config),
         at_ms=RECORDING_START_MS if clock is Clock.RECORDED else None,
     )
     return record.id
@@ -88,8 +95,8 @@ class ThreadedLane(Lane):
         has_ended: set once the lane has ended, with or without an error.
     """
 
-    def __init__(self, options: LaneOptions, translate: Translate) -> None:
-        super().__init__(options, translate)
+    def __init__(self, options: LaneOptions, translate: Translate, write_note: WriteNote | None = None) -> None:
+        super().__init__(options, translate, write_note)
         self.has_ended = threading.Event()
 
     def run(self) -> None:
@@ -107,6 +114,7 @@ def running_lane(
     lane_id: str,
     translate: Translate = translate_to_capitals,
     kind: Literal["live", "batch"] = "batch",
+    write_note: WriteNote | None = None,
     **options: Any,
 ) -> Iterator[ThreadedLane]:
     """Run a lane in a thread during the block.
@@ -114,7 +122,7 @@ def running_lane(
     Raises:
         BaseException: the error that ended the lane, at the end of the block.
     """
-    lane = ThreadedLane(LaneOptions(lane_id, kind, postgres_url, redis_url, **options), translate)
+    lane = ThreadedLane(LaneOptions(lane_id, kind, postgres_url, redis_url, **options), translate, write_note)
     errors: list[BaseException] = []
 
     def run() -> None:

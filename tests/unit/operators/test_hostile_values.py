@@ -13,11 +13,11 @@ import pytest
 from hypothesis import settings
 from pydantic import BaseModel, ValidationError
 
-from cluster.recordings.glossary_csv import parse_glossary
 from operators.engine_config import EnginesConfig, parse_engines_config
 from operators.entries import Chunk, Entry, MeetingEnded, MeetingStarted, parse_entry
 from operators.errors import InvalidInputError
 from operators.fields import MAX_NAME_CHARS, format_field_path, normalize_language_tag
+from operators.glossary_csv import parse_glossary
 from operators.meeting_config import Clock, MeetingConfig, Term
 from serve.http.engine_config_routes import EngineConfigRequest, RollbackRequest
 from serve.http.ingest_routes import SourceEvent

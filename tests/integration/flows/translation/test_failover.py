@@ -19,9 +19,9 @@ from ray import serve as ray_serve
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows import serve_application
 from flows.translation import EngineFailover
 from flows.translation import failover as failover_module
-from flows.translation import serve_client as serve_client_module
 from operators.errors import DeferredError, UnavailableError
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.ingest.meeting_service import MeetingService
@@ -97,7 +97,7 @@ def deployed(ray_cluster: str) -> Iterator[None]:
 @pytest.fixture
 def applications(deployed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # A slow engine counts neither as unavailable nor as unresponsive, unless the test sets shorter timeouts.
-    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(serve_application, "LOOKUP_TIMEOUT_S", 60.0)
     monkeypatch.setattr(failover_module, "PREFERRED_TIMEOUT_S", 60.0)
 
 
@@ -218,7 +218,7 @@ async def test_two_event_loops_can_look_an_application_up_at_the_same_time(
     applications: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing else may wake a waiting loop.
-    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 3_600.0)
+    monkeypatch.setattr(serve_application, "LOOKUP_TIMEOUT_S", 3_600.0)
     failover = EngineFailover(lambda: (LAST,))
     answers: list[str] = []
 

@@ -16,8 +16,8 @@ from ray import cloudpickle
 from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 
+from flows import serve_application
 from flows.translation import TranslationClient
-from flows.translation import serve_client as serve_client_module
 from operators.errors import UnavailableError
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 
@@ -57,7 +57,7 @@ def deployed(ray_cluster: str) -> Iterator[None]:
 @pytest.fixture
 def application(deployed: None, monkeypatch: pytest.MonkeyPatch) -> Translate:
     # A slow controller must not count as unavailable.
-    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(serve_application, "LOOKUP_TIMEOUT_S", 60.0)
     return TranslationClient(APP).translate
 
 
@@ -133,7 +133,7 @@ async def test_calls_succeed_without_the_controller_and_a_new_client_s_calls_tim
 async def test_other_replicas_answer_if_one_dies_while_the_controller_is_unavailable(
     deployed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(serve_application, "LOOKUP_TIMEOUT_S", 1.0)
     ray_serve.run(PidTranslator.options(num_replicas=2).bind(), name=APP, route_prefix=None)
     translate = TranslationClient(APP).translate
     replicas: set[str | None] = set()

@@ -133,12 +133,15 @@ async def test_a_connector_without_its_key_has_no_budget(stage: ApiHarness) -> N
 
 
 async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: ApiHarness) -> None:
-    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False}
+    term |= {"case_sensitive": False, "whole_word": True}
     meeting = await stage.create_meeting(config=CONFIG | {"glossary": [term], "style": "formal"})
     shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()["config"]
     assert shown["glossary"] == [term]
     (listed,) = (await stage.http.get("/api/meetings")).json()["meetings"]
-    assert listed["config"] == {name: value for name, value in shown.items() if name != "glossary"}
+    assert listed["config"] == {
+        name: value for name, value in shown.items() if "glossary" not in name or name == "glossary_ids"
+    }
 
 
 async def test_accepted_and_refused_events_are_shown_at_once(stage: ApiHarness) -> None:
@@ -169,6 +172,13 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: ApiHarne
         "glossary": [],
         "style": "",
         "drafts": True,
+        "glossary_ids": [],
+        "shared_glossary": [],
+        "glossary_versions": {},
+        "notes": False,
+        "note_sentences": 10,
+        "note_seconds": 120,
+        "note_language": None,
     }
     empty = await stage.http.patch(f"/api/meetings/{meeting}/config", json={})
     assert empty.status_code == 422
@@ -177,7 +187,8 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: ApiHarne
 
 
 async def test_terms_and_style_can_be_set_at_the_start_and_later(stage: ApiHarness) -> None:
-    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False}
+    term |= {"case_sensitive": False, "whole_word": True}
     meeting = await stage.create_meeting(config=CONFIG | {"glossary": [term], "style": "formal"})
     path = f"/api/meetings/{meeting}/config"
     kept = (await stage.http.patch(path, json={"context_of_speaker": 4})).json()["config"]

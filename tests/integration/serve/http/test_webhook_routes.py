@@ -105,7 +105,7 @@ async def test_a_webhook_is_added_changed_and_removed(stage: ApiHarness, http: h
     assert (await http.delete(path)).status_code == 204
     assert (await http.get(path)).status_code == 404
     everything = await add_webhook(http)
-    assert len(everything["event_types"]) == 5
+    assert len(everything["event_types"]) == 6
 
 
 async def test_a_rotation_shows_the_new_secret_once(stage: ApiHarness, http: httpx.AsyncClient) -> None:

@@ -25,7 +25,8 @@ from storage.redis_log.event_log import LogWriter, NewEvent
 from storage.redis_log.lane_stream import LaneStream
 
 T0 = 1_700_000_000_000
-CONFIG = MeetingConfig(target_languages=("pt",))
+# Without an engine for insights, null becomes false.
+CONFIG = MeetingConfig(target_languages=("pt",), notes=False)
 LIVE, RECORDED = Clock.LIVE, Clock.RECORDED
 
 

@@ -396,14 +396,14 @@ async def test_page_keeps_following_after_a_language_change(stage: ApiHarness, r
     await reader.open_live_meeting(meeting)
     await reader.wait_for_text("SENTENCE 39.")
     for language in ("ja", "pt"):
-        await reader.page.select_option("select", language)
+        await reader.page.get_by_label("Language of the captions").select_option(language)
         await wait_for_scroll_rest(reader)
         assert await distance_to_end(reader) == 0
         assert await is_following(reader)
     # In the list of languages, the keys choose one.
     await turn_wheel(-300)(reader)
     place = await wait_for_scroll_rest(reader)
-    await reader.page.focus("select")
+    await reader.page.get_by_label("Language of the captions").focus()
     assert await wait_for_scroll_rest(reader) == place
     await reader.page.keyboard.press("End")
     await reader.page.wait_for_url("**?language=ja")

@@ -327,10 +327,10 @@ async def test_draft_is_shown_beside_interim_text_until_the_caption_arrives(
     assert styles[0] == styles[1]
     await reader.wait_for("document.querySelector('.interim .text:lang(pt):dir(ltr)')")
     # After a change of the language, its draft is shown at once.
-    await reader.page.select_option("select", "ar")
+    await reader.page.get_by_label("Language of the captions").select_option("ar")
     await reader.wait_for("document.querySelector('.interim .text:lang(ar):dir(rtl)')")
     assert await draft.inner_text() == "ثم ذهبنا"
-    await reader.page.select_option("select", "pt")
+    await reader.page.get_by_label("Language of the captions").select_option("pt")
     one = make_sentence("1.0", "So we went home and then slept.", 1)
     lane.write_sentences(one, languages=("pt", "ar"))
     lane.publish_interim("Ann", "")
@@ -340,7 +340,7 @@ async def test_draft_is_shown_beside_interim_text_until_the_caption_arrives(
     (row,) = await wait_for_api_rows(reader, stage.http, meeting)
     assert row["text"] == "Então fomos para casa."
     lane.write_caption(one, "ثم ذهبنا إلى البيت.", language="ar")
-    await reader.page.select_option("select", "ar")
+    await reader.page.get_by_label("Language of the captions").select_option("ar")
     await reader.wait_for("document.querySelector('.row .text:lang(ar):dir(rtl)')")
 
 
@@ -353,7 +353,7 @@ async def test_reader_chooses_the_caption_language(stage: ApiHarness, reader: Pa
         lane.write_caption(one, text, language=language)
     await reader.open_live_meeting(meeting)
     await reader.wait_for_text("Bom dia.")
-    await reader.page.select_option("select", "ja")
+    await reader.page.get_by_label("Language of the captions").select_option("ja")
     await reader.wait_for_text("おはようございます。")
     assert reader.page.url.endswith("?language=ja")
     await reader.page.reload()

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flows.lane.pipeline import STEPS
 from operators import context_window, dedup
 from operators.context_window import WindowSentence
@@ -71,5 +73,14 @@ def test_a_context_state_of_schema_2_keeps_its_sentences() -> None:
 
 def test_an_upgraded_state_is_stored_with_the_newest_schema() -> None:
     for step in STEPS:
-        dumped = step.dump(step.load(SCHEMA_2[step.name]))
-        assert (dumped["schema"], step.load(dumped)) == (step.schema, step.load(SCHEMA_2[step.name]))
+        dumped = step.dump(step.restore(SCHEMA_2))
+        assert (dumped["schema"], step.load(dumped)) == (step.schema, step.restore(SCHEMA_2))
+
+
+def test_a_step_of_this_release_begins_without_a_stored_state() -> None:
+    for step in STEPS:
+        if step.is_new:
+            assert step.restore({}) == step.initial()
+        else:
+            with pytest.raises(KeyError):
+                step.restore({})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cluster.recordings.reader import read_recording
 from operators.errors import UnavailableError
+from operators.language_names import language_name
 from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.firefox.engine import FirefoxEngine
 from serve.engines.protocol import (
@@ -27,7 +28,7 @@ from serve.engines.protocol import (
     Utterance,
     collect,
 )
-from serve.translation.llm.prompts import language_name, repair_prompt, translation_prompt
+from serve.translation.llm.prompts import repair_prompt, translation_prompt
 from serve.translation.llm.translator import LlmTranslator
 
 CONTEXT = (ContextSentence("1.0", "Ann", "Good morning."), ContextSentence("2.0", "Bob", "Hello."))

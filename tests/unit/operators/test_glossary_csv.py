@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.recordings.glossary_csv import parse_glossary, read_glossary
 from operators.errors import InvalidInputError
+from operators.glossary_csv import parse_glossary, parse_rows
 from operators.meeting_config import Term
 
 
@@ -34,24 +34,18 @@ def test_only_csv_line_ends_separate_rows(mark: str) -> None:
     )
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
-    path = tmp_path / "terms.csv"
-    path.write_bytes("\ufeffterm,do_not_translate\r\nAna,yes\r\n".encode())
-    assert read_glossary(path) == (Term(term="Ana", do_not_translate=True),)
-    path.write_bytes(b"term\n\xff\n")
-    with pytest.raises(InvalidInputError, match=r"terms\.csv: must be text in UTF-8"):
-        read_glossary(path)
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "t.csv: must begin with a row that names the columns"),
         (
             "term;do_not_translate\nAna;yes",
-            "t.csv:1, column 1: must be term, do_not_translate, case_sensitive or a language tag",
+            "t.csv:1, column 1: must be term, do_not_translate, case_sensitive, whole_word or a language tag",
         ),
-        ("term,klingon!\n", "t.csv:1, column 2: must be term, do_not_translate, case_sensitive or a language tag"),
+        (
+            "term,klingon!\n",
+            "t.csv:1, column 2: must be term, do_not_translate, case_sensitive, whole_word or a language tag",
+        ),
         ("do_not_translate,pt\n", "t.csv:1: must name a column term"),
         ("term,pt,PT\n", "t.csv:1, column 3: must not name pt again"),
         ("term,do_not_translate\nAna,maybe", "t.csv:2, column do_not_translate: must be yes or no"),
@@ -70,8 +64,22 @@ def test_an_error_names_line_column_and_fix(text: str, words: str) -> None:
     assert str(refused.value).startswith(words)
 
 
+def test_a_line_that_is_no_csv_fails_alone() -> None:
+    long_cell = "x" * 200_000
+    text = f'term,pt\nAna,\n"a"b,c\n{long_cell},\nroad,"rua\nBob,\n'
+    rows = list(parse_rows(text, "t", Term))
+    assert [(row.line, row.term and row.term.term) for row in rows] == [
+        (2, "Ana"),
+        (3, None),
+        (4, None),
+        (5, None),
+        (6, "Bob"),
+    ]
+    assert all("must be CSV" in str(row.error) for row in rows if row.error)
+
+
 def test_the_example_in_the_docs_is_a_valid_glossary() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "translation.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "translation.md").read_text()
     section = page.partition("## The glossary\n")[2].partition("\n## ")[0]
     example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
     assert [term.term for term in parse_glossary(example, "docs")] == ["road map", "IT", "Parley"]

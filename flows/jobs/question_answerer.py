@@ -1,0 +1,190 @@
+"""The question answerer: answers questions about meetings, and has the claims of each answer checked.
+
+An answer names sentences. What doesn't exist is removed, and a claim whose sentences don't say so is marked. An outage of the
+model is waited out for `MAX_OUTAGE_S`, because a person waits for the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.jobs.due_calls import DueCalls, describe_failure
+from operators.chat.claims import CitedAnswer, SourceSentence, apply_verdicts, resolve_claims
+from operators.chat.question_request import MAX_EARLIER_TURNS, Turn, answer_request, check_request
+from operators.chat.sentence_ranking import search_words, select_sentences
+from operators.errors import InvalidInputError
+from operators.insight_requests import Insight, InsightRequest
+from operators.stream import Sentence
+from storage.cancellation import raise_if_cancelled
+from storage.chat.chat_records import AnswerOutcome, TranscriptReach
+from storage.chat.due_questions import (
+    DueQuestion,
+    Progress,
+    TeamSentence,
+    has_sentence,
+    read_due_questions,
+    read_earlier_turns,
+    read_progress,
+    search_team,
+    write_answer,
+    write_question_failure,
+)
+from storage.postgres import transcript_queries
+
+MAX_CALLS = 8
+"""Questions that are answered at once."""
+CALL_TIMEOUT_S = 120.0
+"""Timeout of one answer, in seconds."""
+CHECK_TIMEOUT_S = 60.0
+"""Timeout of the check of an answer's claims, in seconds."""
+MAX_OUTAGE_S = 120.0
+"""Seconds since the question for which outages are waited out. Then there is no answer."""
+MAX_FAILURES = 2
+"""Failures, outages aside, after which there is no answer."""
+PAUSE_S = 2.0
+"""Seconds before another attempt."""
+POLL_S = 0.25
+"""Seconds between two checks for due questions."""
+MAX_TRANSCRIPT_CHARS = 16_000
+"""Most characters of a transcript that the model reads: some 5,000 tokens of English, which a window of 8,192 holds."""
+
+Answer = Callable[[InsightRequest], Awaitable[Insight]]
+
+log = structlog.get_logger(__name__)
+
+
+class QuestionAnswerer(DueCalls[DueQuestion]):
+    """Answers due questions.
+
+    Args:
+        database: the database.
+        answer: the chat service. It raises `UnavailableError` during an outage.
+    """
+
+    def __init__(self, database: AsyncEngine, answer: Answer) -> None:
+        super().__init__(MAX_CALLS, POLL_S)
+        self._database, self._answer = database, answer
+
+    async def _read_due(self, except_ids: Sequence[UUID], limit: int) -> list[DueQuestion]:
+        async with self._database.connect() as conn:
+            return await read_due_questions(conn, except_ids, limit)
+
+    async def _process(self, item: DueQuestion) -> None:
+        question = item
+        async with self._database.connect() as conn:
+            # The progress comes first: at worst, the transcript has more than it says.
+            progress = await read_progress(conn, question)
+            earlier = await read_earlier_turns(conn, question, MAX_EARLIER_TURNS)
+            # A question such as "When?" is about what the one before it was about.
+            query = " ".join([*(turn.question for turn in earlier[-1:]), question.question])
+            if question.meeting_id is None:
+                found = await search_team(conn, question.team_id, search_words(query))
+                is_empty = not found and not await has_sentence(conn, question.team_id)
+            else:
+                sentences = await transcript_queries.read_sentences(conn, question.team_id, question.meeting_id)
+                is_empty = not sentences
+                found = [TeamSentence(question.meeting_id, "", each) for each in _in_scope(sentences, question)]
+        lines, reach = await asyncio.to_thread(_select, question, found, query, progress)
+        answer, insights = CitedAnswer(), list[Insight]()
+        if lines:
+            answer, insights = await self._ask(question, lines, earlier, is_excerpt=_is_excerpt(question, reach))
+        outcome = _find_outcome(answer, is_empty=is_empty, is_excerpt=_is_excerpt(question, reach))
+        async with self._database.begin() as conn:
+            await write_answer(conn, question.id, answer, outcome, insights, reach)
+
+    async def _record_failure(self, item: DueQuestion, error: BaseException) -> None:
+        failure = describe_failure(error)
+        waited_s = (datetime.now(UTC) - item.created_at).total_seconds()
+        is_last = waited_s > MAX_OUTAGE_S if failure.is_outage else item.failures + 1 >= MAX_FAILURES
+        # What can never succeed is not tried again.
+        is_last = is_last or isinstance(error, InvalidInputError)
+        async with self._database.begin() as conn:
+            await write_question_failure(conn, item.id, failure.reason, PAUSE_S, is_last=is_last)
+
+    async def _ask(
+        self, question: DueQuestion, lines: Sequence[SourceSentence], earlier: Sequence[Turn], *, is_excerpt: bool
+    ) -> tuple[CitedAnswer, list[Insight]]:
+        """Return the model's answer with its claims checked, and the model's responses."""
+        conversation, language = str(question.conversation_id), question.language or "und"
+        request = answer_request(
+            question.team_id, conversation, question.question, lines, language, earlier, is_excerpt=is_excerpt
+        )
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            insight = await self._answer(request)
+        if insight.part_count > 1:
+            # The numbers of the lines don't survive a summary of parts.
+            raise InvalidInputError("the transcript", "is too long for the model's window; ask about a part of it")
+        answer = resolve_claims(insight.data, lines)
+        if not answer.claims:
+            return answer, [insight]
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                verdict = await self._answer(check_request(question.team_id, conversation, answer.claims, language))
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the claims are shown as unchecked
+            raise_if_cancelled()
+            log.warning("claims not checked", conversation=conversation, error=type(error).__name__)
+            return answer, [insight]
+        if verdict.part_count > 1:
+            log.warning("claims not checked", conversation=conversation, error="they don't fit the model's window")
+            return answer, [insight, verdict]
+        return apply_verdicts(answer, verdict.data["supported"]), [insight, verdict]
+
+
+def _is_excerpt(question: DueQuestion, reach: TranscriptReach) -> bool:
+    # What a search found is always a part.
+    return question.meeting_id is None or reach.read < reach.sentences
+
+
+def _find_outcome(answer: CitedAnswer, *, is_empty: bool, is_excerpt: bool) -> AnswerOutcome:
+    if answer.claims:
+        return "answered"
+    if answer.dropped_claims:
+        return "no_source"
+    if is_empty:
+        return "no_sentence"
+    return "not_found" if is_excerpt else "not_said"
+
+
+def _in_scope(sentences: Sequence[Sentence], question: DueQuestion) -> list[Sentence]:
+    """Return the sentences that a question is about."""
+    if question.sentence_ids:
+        selected = set(question.sentence_ids)
+        return [sentence for sentence in sentences if sentence.id in selected]
+    if question.last_minutes is not None and sentences:
+        begin = max(sentence.end for sentence in sentences) - question.last_minutes * 60
+        return [sentence for sentence in sentences if sentence.end > begin]
+    return list(sentences)
+
+
+def _select(
+    question: DueQuestion, found: Sequence[TeamSentence], query: str, progress: Progress
+) -> tuple[list[SourceSentence], TranscriptReach]:
+    """Select what the model reads. Ranking a long transcript takes a while, so this runs in a thread."""
+    sentences = [each.sentence for each in found]
+    source_of = {id(each.sentence): each for each in found}
+    selected = select_sentences(sentences, query, MAX_TRANSCRIPT_CHARS)
+    is_one_meeting = question.meeting_id is not None
+    reach = TranscriptReach(
+        until_s=max((sentence.end for sentence in sentences), default=0.0) if is_one_meeting else None,
+        sentences=len(sentences),
+        read=len(selected),
+        is_live=progress.is_live,
+        behind=progress.behind,
+    )
+    lines = [
+        SourceSentence(
+            str(source_of[id(sentence)].meeting_id),
+            sentence.id,
+            sentence.speaker,
+            sentence.text,
+            source_of[id(sentence)].meeting_title,
+        )
+        for sentence in selected
+    ]
+    return lines, reach
