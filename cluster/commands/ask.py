@@ -79,8 +79,9 @@ def _describe(message: dict[str, Any]) -> str:
     sources: dict[tuple[str, str], str] = {}
     for sentence in (sentence for claim in message["claims"] for sentence in claim["sentences"]):
         title = f" ({sentence['meeting_title']})" if sentence["meeting_title"] else ""
-        line = f"[{sentence['sentence_id']}]{title} {sentence['speaker']}: {sentence['text']}"
-        sources[sentence["meeting_id"], sentence["sentence_id"]] = line
+        # The answer's text has the same numbers.
+        line = f"[{len(sources) + 1}]{title} {sentence['speaker']}: {sentence['text']}"
+        sources.setdefault((sentence["meeting_id"], sentence["sentence_id"]), line)
     remarks = [
         f"{reach['read']} of {reach['sentences']} sentences read" if reach["read"] < reach["sentences"] else "",
         f"{reach['behind']} accepted entries not processed yet" if reach["behind"] else "",

@@ -16,7 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.due_calls import DueCalls, describe_failure
 from operators.chat.claims import CitedAnswer, SourceSentence, apply_verdicts, resolve_claims
-from operators.chat.question_request import MAX_EARLIER_TURNS, Turn, answer_request, check_request
+from operators.chat.question_request import (
+    MAX_EARLIER_TURNS,
+    Turn,
+    answer_request,
+    check_request,
+    line_tokens,
+    transcript_room,
+)
 from operators.chat.sentence_ranking import search_words, select_sentences
 from operators.errors import InvalidInputError
 from operators.insight_requests import Insight, InsightRequest
@@ -51,8 +58,8 @@ PAUSE_S = 2.0
 """Seconds before another attempt."""
 POLL_S = 0.25
 """Seconds between two checks for due questions."""
-MAX_TRANSCRIPT_CHARS = 16_000
-"""Most characters of a transcript that the model reads: some 5,000 tokens of English, which a window of 8,192 holds."""
+SMALLER_ROOM = 3
+"""Divisor of the transcript's room for a second attempt, if the model's window is smaller than expected."""
 
 Answer = Callable[[InsightRequest], Awaitable[Insight]]
 
@@ -88,12 +95,20 @@ class QuestionAnswerer(DueCalls[DueQuestion]):
                 is_empty = not found and not await has_sentence(conn, question.team_id)
             else:
                 sentences = await transcript_queries.read_sentences(conn, question.team_id, question.meeting_id)
-                is_empty = not sentences
                 found = [TeamSentence(question.meeting_id, "", each) for each in _in_scope(sentences, question)]
-        lines, reach = await asyncio.to_thread(_select, question, found, query, progress)
+                is_empty = not found
         answer, insights = CitedAnswer(), list[Insight]()
+        room = transcript_room(question.question, earlier)
+        lines, reach = await asyncio.to_thread(_select, question, found, query, progress, room)
         if lines:
-            answer, insights = await self._ask(question, lines, earlier, is_excerpt=_is_excerpt(question, reach))
+            insight = await self._ask(question, lines, earlier, reach)
+            if insight.part_count > 1:
+                # The numbers of the lines don't survive the summary of a split transcript.
+                lines, reach = await asyncio.to_thread(_select, question, found, query, progress, room // SMALLER_ROOM)
+                insight = await self._ask(question, lines, earlier, reach)
+            if insight.part_count > 1:
+                raise InvalidInputError("transcript", "it is too long for the model's window; ask about a part of it")
+            answer, insights = await self._check(question, resolve_claims(insight.data, lines), insight)
         outcome = _find_outcome(answer, is_empty=is_empty, is_excerpt=_is_excerpt(question, reach))
         async with self._database.begin() as conn:
             await write_answer(conn, question.id, answer, outcome, insights, reach)
@@ -105,27 +120,38 @@ class QuestionAnswerer(DueCalls[DueQuestion]):
         # What can never succeed is not tried again.
         is_last = is_last or isinstance(error, InvalidInputError)
         async with self._database.begin() as conn:
-            await write_question_failure(conn, item.id, failure.reason, PAUSE_S, is_last=is_last)
+            await write_question_failure(
+                conn, item.id, failure.reason, PAUSE_S, counts=not failure.is_outage, is_last=is_last
+            )
 
     async def _ask(
-        self, question: DueQuestion, lines: Sequence[SourceSentence], earlier: Sequence[Turn], *, is_excerpt: bool
-    ) -> tuple[CitedAnswer, list[Insight]]:
-        """Return the model's answer with its claims checked, and the model's responses."""
-        conversation, language = str(question.conversation_id), question.language or "und"
+        self, question: DueQuestion, lines: Sequence[SourceSentence], earlier: Sequence[Turn], reach: TranscriptReach
+    ) -> Insight:
         request = answer_request(
-            question.team_id, conversation, question.question, lines, language, earlier, is_excerpt=is_excerpt
+            question.team_id,
+            str(question.conversation_id),
+            question.question,
+            lines,
+            question.language or "und",
+            earlier,
+            is_excerpt=_is_excerpt(question, reach),
         )
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            insight = await self._answer(request)
-        if insight.part_count > 1:
-            # The numbers of the lines don't survive a summary of parts.
-            raise InvalidInputError("the transcript", "is too long for the model's window; ask about a part of it")
-        answer = resolve_claims(insight.data, lines)
+            return await self._answer(request)
+
+    async def _check(
+        self, question: DueQuestion, answer: CitedAnswer, insight: Insight
+    ) -> tuple[CitedAnswer, list[Insight]]:
+        """Return an answer with its claims checked, and the model's responses."""
         if not answer.claims:
             return answer, [insight]
+        conversation = str(question.conversation_id)
+        request = check_request(
+            question.team_id, conversation, question.question, answer.claims, question.language or "und"
+        )
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
-                verdict = await self._answer(check_request(question.team_id, conversation, answer.claims, language))
+                verdict = await self._answer(request)
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the claims are shown as unchecked
             raise_if_cancelled()
             log.warning("claims not checked", conversation=conversation, error=type(error).__name__)
@@ -138,7 +164,8 @@ class QuestionAnswerer(DueCalls[DueQuestion]):
 
 def _is_excerpt(question: DueQuestion, reach: TranscriptReach) -> bool:
     # What a search found is always a part.
-    return question.meeting_id is None or reach.read < reach.sentences
+    is_part = question.meeting_id is None or bool(question.sentence_ids) or question.last_minutes is not None
+    return is_part or reach.read < reach.sentences
 
 
 def _find_outcome(answer: CitedAnswer, *, is_empty: bool, is_excerpt: bool) -> AnswerOutcome:
@@ -163,28 +190,24 @@ def _in_scope(sentences: Sequence[Sentence], question: DueQuestion) -> list[Sent
 
 
 def _select(
-    question: DueQuestion, found: Sequence[TeamSentence], query: str, progress: Progress
+    question: DueQuestion, found: Sequence[TeamSentence], query: str, progress: Progress, room: int
 ) -> tuple[list[SourceSentence], TranscriptReach]:
     """Select what the model reads. Ranking a long transcript takes a while, so this runs in a thread."""
     sentences = [each.sentence for each in found]
-    source_of = {id(each.sentence): each for each in found}
-    selected = select_sentences(sentences, query, MAX_TRANSCRIPT_CHARS)
+    sources = [
+        SourceSentence(
+            str(each.meeting_id), each.sentence.id, each.sentence.speaker, each.sentence.text, each.meeting_title
+        )
+        for each in found
+    ]
+    selected = {id(each) for each in select_sentences(sentences, query, list(map(line_tokens, sources)), room)}
+    lines = [source for source, sentence in zip(sources, sentences, strict=True) if id(sentence) in selected]
     is_one_meeting = question.meeting_id is not None
     reach = TranscriptReach(
         until_s=max((sentence.end for sentence in sentences), default=0.0) if is_one_meeting else None,
         sentences=len(sentences),
-        read=len(selected),
+        read=len(lines),
         is_live=progress.is_live,
         behind=progress.behind,
     )
-    lines = [
-        SourceSentence(
-            str(source_of[id(sentence)].meeting_id),
-            sentence.id,
-            sentence.speaker,
-            sentence.text,
-            source_of[id(sentence)].meeting_title,
-        )
-        for sentence in selected
-    ]
     return lines, reach

@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from operators.sentences.boundaries import UNSPACED_SCRIPTS
 from operators.stream import Sentence
@@ -71,43 +71,36 @@ def rank_windows(sentences: Sequence[Sentence], question: str) -> list[int]:
     return sorted(scores, key=lambda start: (-scores[start], -start))
 
 
-def select_sentences(sentences: Sequence[Sentence], question: str, max_chars: int) -> list[Sentence]:
+def select_sentences(
+    sentences: Sequence[Sentence], question: str, sizes: Sequence[int], max_size: int
+) -> list[Sentence]:
     """Select the sentences to answer a question from: all if they fit, else the best windows and the newest ones.
 
     Args:
         sentences: the sentences in reading order.
         question: the question.
-        max_chars: most characters of all lines together.
+        sizes: what each sentence takes of the room, in tokens.
+        max_size: the room, in tokens.
 
     Returns:
         The selected sentences, in reading order.
     """
-    sizes = [_line_size(sentence) for sentence in sentences]
-    if sum(sizes) <= max_chars:
+    if sum(sizes) <= max_size:
         return list(sentences)
     selected: set[int] = set()
-    room = max_chars
+    used = 0
 
-    def add(index: int, limit: float) -> bool:
-        nonlocal room
-        if index in selected:
-            return True
-        if max_chars - room + sizes[index] > limit:
-            return False
-        selected.add(index)
-        room -= sizes[index]
-        return True
+    def add(indexes: Iterable[int], limit: float) -> None:
+        nonlocal used
+        new = set(indexes) - selected
+        size = sum(sizes[index] for index in new)
+        # One that does not fit must not keep out the shorter ones after it.
+        if used + size <= limit:
+            selected.update(new)
+            used += size
 
     for start in rank_windows(sentences, question):
-        window = range(start, min(start + WINDOW_SENTENCES, len(sentences)))
-        if not all(add(index, max_chars * RANKED_SHARE) for index in window):
-            break
+        add(range(start, min(start + WINDOW_SENTENCES, len(sentences))), max_size * RANKED_SHARE)
     for index in reversed(range(len(sentences))):
-        if not add(index, max_chars):
-            break
+        add([index], max_size)
     return [sentences[index] for index in sorted(selected)]
-
-
-def _line_size(sentence: Sentence) -> int:
-    # The line has a number in brackets, a colon and a line end, too.
-    return len(sentence.speaker) + len(sentence.text) + 12

@@ -6,6 +6,8 @@ import { formatCount, formatOffset } from "./format.js";
 const API = "/api/intelligence";
 const WAIT_S = 60;
 const ANSWER_TIMEOUT_MS = (WAIT_S + 10) * 1000;
+const RETRY_MS = 2_000;
+const MAX_READ_FAILURES = 60;
 const SUPPORT_REMARKS = { unsupported: "these sentences don't say so", unchecked: "not checked against these sentences" };
 
 const template = document.getElementById("answer");
@@ -25,7 +27,7 @@ export class ChatPanel {
     this.#panel = panel;
     this.#meetingId = meetingId;
     this.#showSentence = showSentence;
-    panel.addEventListener("toggle", () => panel.open && this.#loadSuggestions(), { once: true });
+    panel.addEventListener("toggle", () => panel.open && this.#loadSuggestions());
     this.#part("form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#ask();
@@ -33,6 +35,7 @@ export class ChatPanel {
   }
 
   async #loadSuggestions() {
+    if (this.#part("datalist").childElementCount) return;
     try {
       const { suggestions } = await getJson(`${API}/sessions/${this.#meetingId}/agent/suggestions`);
       this.#part("datalist").replaceChildren(...suggestions.map((text) => new Option(text, text)));
@@ -52,17 +55,30 @@ export class ChatPanel {
       const path = `${API}/agent/conversations/${this.#conversationId}/messages?wait_s=${WAIT_S}`;
       let message = await sendJson("POST", path, { question }, ANSWER_TIMEOUT_MS);
       while (message.status === "pending") {
-        message = await getJson(`${API}/agent/messages/${message.id}?wait_s=${WAIT_S}`, ANSWER_TIMEOUT_MS);
+        message = await this.#readAnswer(message.id);
       }
       this.#showAnswer(item, message);
       if (message.status === "ready") field.value = "";
     } catch (error) {
       // A conversation that was deleted or is full takes no question: the next one begins another.
-      if (error.status === 404 || error.status === 409) this.#conversationId = undefined;
+      if (error.status === 404 || error.reason === "limit") this.#conversationId = undefined;
       this.#showProblem(item, `There is no answer: ${error.message}`);
     }
     field.readOnly = false;
-    field.focus();
+    // The reader may have gone on reading meanwhile.
+    if (document.activeElement === document.body) field.focus();
+  }
+
+  /** Wait for the answer to a question. While the server can't be reached, it is asked again. */
+  async #readAnswer(id) {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await getJson(`${API}/agent/messages/${id}?wait_s=${WAIT_S}`, ANSWER_TIMEOUT_MS);
+      } catch (error) {
+        if (error.status === 404 || failures === MAX_READ_FAILURES) throw error;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
   }
 
   #addItem(question) {

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from math import ceil
-
+from operators.token_estimate import estimate_text_tokens
 from serve.engines.protocol import CountsTokens, Engine, Prompt
 
-_ASCII_LETTERS = re.compile(r"[A-Za-z ]+")
-_ASCII_LETTERS_PER_TOKEN = 3
-"""ASCII letters and spaces per token, a low estimate. Vocabularies hold whole words of these: real text has four or five."""
-_BYTES_PER_TOKEN = 1.6
-"""UTF-8 bytes per token for all other letters: a Chinese character takes two tokens. This fits models of few languages;
-multilingual models need half as many."""
 _MESSAGE_OVERHEAD_TOKENS = 8
 """Tokens that a chat template adds to each message."""
 
 
 def estimate_tokens(prompt: Prompt) -> int:
-    """Estimate a prompt's length in tokens, for any model. The estimate is rather too high than too low.
-
-    It counts a token for three ASCII letters, for each digit or mark, and for 1.6 bytes of other text.
-    """
-    return sum(_MESSAGE_OVERHEAD_TOKENS + _estimate_text_tokens(message.content) for message in prompt.messages)
-
-
-def _estimate_text_tokens(text: str) -> int:
-    letter_count = sum(map(len, _ASCII_LETTERS.findall(text)))
-    mark_count = len(text.encode("ascii", "ignore")) - letter_count
-    other_bytes = len(text.encode()) - letter_count - mark_count
-    return ceil(letter_count / _ASCII_LETTERS_PER_TOKEN) + mark_count + ceil(other_bytes / _BYTES_PER_TOKEN)
+    """Estimate a prompt's length in tokens, for any model. The estimate is rather too high than too low."""
+    return sum(_MESSAGE_OVERHEAD_TOKENS + estimate_text_tokens(message.content) for message in prompt.messages)
 
 
 class TokenBudget:

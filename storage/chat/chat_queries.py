@@ -170,14 +170,20 @@ def _to_message(row: Mapping[Any, Any]) -> ChatMessage:
 
 
 def answer_text(claims: Sequence[Mapping[str, Any]] | None, outcome: str | None) -> str | None:
-    """Return an answer as text: its claims, each with the ids of its sentences; None without an answer."""
+    """Return an answer as text: its claims, each with the numbers of its sentences; None without an answer.
+
+    The numbers count the answer's sentences in the order in which its claims name them.
+    """
     if claims is None:
         return None
     if not claims:
         return OUTCOME_TEXTS[outcome or "not_said"]
     parsed = [AnswerClaim.model_validate(claim) for claim in claims]
+    numbers: dict[tuple[UUID, str], int] = {}
+    for sentence in (sentence for claim in parsed for sentence in claim.sentences):
+        numbers.setdefault((sentence.meeting_id, sentence.sentence_id), len(numbers) + 1)
     return "\n".join(
-        f"{claim.text} [{', '.join(sentence.sentence_id for sentence in claim.sentences)}]"
+        f"{claim.text} [{', '.join(str(numbers[each.meeting_id, each.sentence_id]) for each in claim.sentences)}]"
         + SUPPORT_REMARKS[claim.support]
         for claim in parsed
     )

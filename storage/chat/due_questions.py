@@ -9,11 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from psycopg.errors import QueryCanceled
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.chat.claims import CitedAnswer, Support
 from operators.chat.question_request import CHAT_PROMPT_VERSION, Turn
+from operators.errors import InvalidInputError
 from operators.insight_requests import Insight
 from operators.stream import Sentence, SentenceBoundary
 from storage.chat.chat_queries import OUTCOME_TEXTS
@@ -24,6 +27,8 @@ MAX_TEAM_SENTENCES = 400
 """Most sentences of all meetings that a question is answered from."""
 MAX_SEARCH_WORDS = 40
 """Most words of a question that are searched for."""
+NO_SUPPORT_TEXT = OUTCOME_TEXTS["no_source"]
+"""What a later request has in place of an answer of which nothing is supported."""
 SEARCH_TIMEOUT_MS = 20_000
 """Timeout of a search in all meetings, in milliseconds."""
 
@@ -42,13 +47,17 @@ _SELECT_PROGRESS = text(
     " where team_id = :team_id and (cast(:meeting_id as uuid) is null or id = :meeting_id)"
 )
 _SELECT_OF_TEAM = text(
-    # Any word of the question may match, and sentences with more of them come first. Full-text search would split no Chinese,
-    # Japanese or Thai.
-    'select s.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end",'
-    " s.boundary, s.language, s.first_emitted, s.first_text from sentences s join meetings m on m.id = s.meeting_id"
-    " where s.team_id = :team_id and not s.retracted and s.text ilike any(:patterns)"
-    " order by (select count(*) from unnest(cast(:patterns as text[])) as pattern where s.text ilike pattern) desc,"
-    " s.meeting_id desc, s.start limit :limit"
+    # Any word of the question may match, and rare words count more. Full-text search would split no Chinese, Japanese or Thai.
+    "with matched as (select s.meeting_id, s.id,"
+    " array(select pattern from unnest(cast(:patterns as text[])) as pattern where s.text ilike pattern) as patterns"
+    " from sentences s where s.team_id = :team_id and not s.retracted and s.text ilike any(:patterns)),"
+    " weights as (select pattern, ln(1 + (select count(*) from matched)::float / count(*)) as weight"
+    " from matched, unnest(patterns) as pattern group by pattern),"
+    " best as (select m.meeting_id, m.id, (select sum(weight) from weights where pattern = any(m.patterns)) as score"
+    " from matched m order by score desc, m.meeting_id desc, m.id limit :limit)"
+    ' select s.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end",'
+    " s.boundary, s.language, s.first_emitted, s.first_text from best"
+    " join sentences s on s.meeting_id = best.meeting_id and s.id = best.id join meetings m on m.id = s.meeting_id"
 )
 _LIMIT_SEARCH = text("select set_config('statement_timeout', :milliseconds, true)")
 _HAS_SENTENCE = text("select exists (select 1 from sentences where team_id = :team_id and not retracted)")
@@ -59,7 +68,7 @@ _WRITE = text(
     " due_at = null, finished_at = now() where id = :id and status = 'pending'"
 )
 _WRITE_FAILURE = text(
-    "update chat_messages set failures = failures + 1, reason = :reason,"
+    "update chat_messages set failures = failures + :counted, reason = :reason,"
     " status = case when :is_last then 'failed' else status end, finished_at = case when :is_last then now() end,"
     " due_at = case when :is_last then null else now() + :wait * interval '1 s' end where id = :id and status = 'pending'"
 )
@@ -151,6 +160,9 @@ async def search_team(conn: AsyncConnection, team_id: str, words: Sequence[str])
 
     Returns:
         At most `MAX_TEAM_SENTENCES` sentences, by meeting and time.
+
+    Raises:
+        InvalidInputError: the search took longer than `SEARCH_TIMEOUT_MS`. The transaction has ended.
     """
     # A letter of the alphabet is in nearly every sentence; a Chinese character is a word.
     wanted = [word for word in dict.fromkeys(words) if len(word) > 1 or not word.isascii() or word.isdigit()]
@@ -158,7 +170,15 @@ async def search_team(conn: AsyncConnection, team_id: str, words: Sequence[str])
     if not patterns:
         return []
     await conn.execute(_LIMIT_SEARCH, {"milliseconds": str(SEARCH_TIMEOUT_MS)})
-    rows = await conn.execute(_SELECT_OF_TEAM, {"team_id": team_id, "patterns": patterns, "limit": MAX_TEAM_SENTENCES})
+    parameters = {"team_id": team_id, "patterns": patterns, "limit": MAX_TEAM_SENTENCES}
+    try:
+        rows = await conn.execute(_SELECT_OF_TEAM, parameters)
+    except OperationalError as error:
+        if isinstance(error.orig, QueryCanceled):
+            raise InvalidInputError(
+                "question", "the search in all meetings took too long; ask about one meeting"
+            ) from None
+        raise
     found: list[TeamSentence] = []
     for row in rows.mappings():
         fields: dict[str, Any] = dict(row)
@@ -215,22 +235,23 @@ async def write_answer(
 
 
 async def write_question_failure(
-    conn: AsyncConnection, question_id: UUID, reason: str, wait_s: float, *, is_last: bool
+    conn: AsyncConnection, question_id: UUID, reason: str, wait_s: float, *, counts: bool, is_last: bool
 ) -> None:
     """Record that a question could not be answered, and when it is tried again.
 
     Args:
         reason: why.
         wait_s: seconds until the next attempt.
+        counts: whether it counts as a failure.
         is_last: whether it is not tried again: the answer has failed.
     """
     await conn.execute(
         _WRITE_FAILURE,
-        {"id": question_id, "reason": reason, "wait": wait_s, "is_last": is_last},
+        {"id": question_id, "reason": reason, "wait": wait_s, "counted": int(counts), "is_last": is_last},
     )
 
 
 def _supported_text(claims: Sequence[Mapping[str, Any]], outcome: str) -> str:
     if not claims:
         return OUTCOME_TEXTS[outcome]
-    return " ".join(claim["text"] for claim in claims if claim["support"] == Support.SUPPORTED)
+    return " ".join(claim["text"] for claim in claims if claim["support"] == Support.SUPPORTED) or NO_SUPPORT_TEXT

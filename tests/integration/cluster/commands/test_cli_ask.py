@@ -46,6 +46,6 @@ async def test_a_question_is_answered_with_its_sentences(stage: ApiHarness, aeng
     stopping.set()
     await answering
     assert about.returncode == 0, about.stderr
-    assert about.stdout.startswith("Ann sends the contract.[2J [1.0]\n")
-    assert "[1.0] Ann: I will send the contract." in about.stdout
+    assert about.stdout.startswith("Ann sends the contract.[2J [1]\n")
+    assert "[1] Ann: I will send the contract." in about.stdout
     assert json.loads(everywhere.stdout)["claims"][0]["sentences"][0]["meeting_id"] == meeting

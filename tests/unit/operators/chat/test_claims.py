@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from operators.chat.claims import ANSWER_SCHEMA, SourceSentence, Support, apply_verdicts, resolve_claims
-from operators.chat.question_request import MAX_EARLIER_CHARS, Turn, answer_request, check_request
+from operators.chat.question_request import (
+    MAX_EARLIER_CHARS,
+    WINDOW_TOKENS,
+    Turn,
+    answer_request,
+    check_request,
+    line_tokens,
+    transcript_room,
+)
+from serve.insight.insight_prompts import answer_prompt
+from serve.insight.token_budget import estimate_tokens
 
 LINES = [
     SourceSentence("m", "1.0", "Ann", "The budget is 12,000 euros for the second quarter."),
@@ -70,12 +80,24 @@ def test_schemas_are_valid() -> None:
     for wrong in (answer(("Yes.", [])), answer(("", [1])), {}, answer(("Yes.", [0]))):
         assert not validator.is_valid(wrong)
     checked = resolve_claims(answer(("Sim.", [1]), ("Não.", [2])), LINES)
-    request = check_request("t", "c", checked.claims, "en")
+    request = check_request("t", "c", "Who?", checked.claims, "en")
     assert request.schema is not None
     assert Draft202012Validator(request.schema).is_valid({"supported": [True, False]})
     assert not Draft202012Validator(request.schema).is_valid({"supported": [True]})
     assert request.transcript_lines[0].startswith("[1] Ann: ")
-    assert request.task.endswith("1. Lines 1: Sim.\n2. Lines 2: Não.")
+    assert request.task.endswith('1. Lines 1: "Sim."\n2. Lines 2: "Não."')
+
+
+@pytest.mark.parametrize("text", ["word " * 20, "我们的预算是一万二千欧元", "Наш бюджет составляет", "1, 2, 3."])
+@pytest.mark.parametrize("question", ["When?", "预算" * 1_000])
+def test_a_request_with_its_room_filled_fits_the_window(text: str, question: str) -> None:
+    earlier = [Turn("q" * 2_000, "a" * 2_000)] * 4
+    line = SourceSentence("m", "1.0", "Ann", text)
+    lines = [line] * (transcript_room(question, earlier) // line_tokens(line))
+    request = answer_request("t", "c", question, lines, "und", earlier, is_excerpt=True)
+    prompt = answer_prompt(request, "".join(f"{line}\n" for line in request.transcript_lines))
+    assert len(lines) >= 5
+    assert estimate_tokens(prompt) + prompt.max_tokens <= WINDOW_TOKENS
 
 
 def test_the_model_knows_of_an_excerpt_and_lines_name_their_meeting() -> None:

@@ -41,21 +41,28 @@ def test_a_speaker_s_name_counts_as_a_word() -> None:
 
 def test_all_is_selected_if_it_fits() -> None:
     sentences = make_sentences("One.", "Two.")
-    assert select_sentences(sentences, "anything", 100) == sentences
+    assert select_sentences(sentences, "anything", [5, 5], 10) == sentences
+    assert select_sentences(sentences, "anything", [5, 6], 10) == sentences[1:]
+
+
+def test_a_sentence_that_does_not_fit_keeps_out_no_other() -> None:
+    sentences = make_sentences("One.", "Two.", "Three.")
+    assert select_sentences(sentences, "anything", [5, 5, 90], 10) == sentences[:2]
 
 
 def test_what_answers_and_what_is_newest_is_selected_in_reading_order() -> None:
     sentences = make_sentences(*FILLER[:50], "The budget is twelve thousand euros.", *FILLER[50:])
-    selected = select_sentences(sentences, "How large is the budget?", 1_000)
+    sizes = [len(each.text) + len(each.speaker) for each in sentences]
+    selected = select_sentences(sentences, "How large is the budget?", sizes, 1_000)
     assert "The budget is twelve thousand euros." in [each.text for each in selected]
     assert selected[-1] == sentences[-1]
     assert [each.start for each in selected] == sorted(each.start for each in selected)
-    assert sum(len(each.text) + len(each.speaker) for each in selected) < 1_000
+    assert sum(len(each.text) + len(each.speaker) for each in selected) <= 1_000
 
 
 @given(st.lists(st.text(max_size=50), max_size=40), st.text(max_size=30), st.integers(0, 500))
-def test_a_selection_never_exceeds_its_room(texts: list[str], question: str, max_chars: int) -> None:
+def test_a_selection_never_exceeds_its_room(texts: list[str], question: str, max_size: int) -> None:
     sentences = make_sentences(*texts)
-    selected = select_sentences(sentences, question, max_chars)
-    assert sum(len(each.speaker) + len(each.text) for each in selected) <= max_chars
+    selected = select_sentences(sentences, question, [len(each.text) for each in sentences], max_size)
+    assert sum(len(each.text) for each in selected) <= max_size
     assert len({each.id for each in selected}) == len(selected)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.jobs import QuestionAnswerer
 from operators.errors import InvalidInputError, UnavailableError
 from operators.insight_requests import Insight, InsightRequest, InsightRole
+from storage.chat import due_questions
 from tests.harness.api.intelligence_engines import serve_intelligence
 from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
 
@@ -100,7 +101,7 @@ async def test_an_answer_names_its_sentences_and_how_far_the_transcript_reached(
     chat = ScriptedChat(("The budget is 12,000 euros.", [1]))
     message = await ask(stage, aengine, await begin(stage, meeting), chat)
     assert (message["status"], message["outcome"]) == ("ready", "answered")
-    assert message["text"] == "The budget is 12,000 euros. [1.0]"
+    assert message["text"] == "The budget is 12,000 euros. [1]"
     [claim] = message["claims"]
     assert claim["support"] == "supported"
     [sentence] = claim["sentences"]
@@ -154,8 +155,8 @@ async def test_a_claim_that_obeys_a_sentence_is_marked_and_not_repeated(
     conversation = await begin(stage, meeting)
     message = await ask(stage, aengine, conversation, chat, question="What about Bob?")
     assert message["text"].splitlines() == [
-        "Bob is fired. [3.0] (not supported by these sentences)",
-        "Bob sends the contract. [2.0]",
+        "Bob is fired. [1] (not supported by these sentences)",
+        "Bob sends the contract. [2]",
     ]
     await ask(stage, aengine, conversation, chat, question="When?")
     assert "Your answer: Bob sends the contract.\n" in chat.questions[-1].task
@@ -181,6 +182,35 @@ async def test_a_model_that_read_a_part_says_only_that_the_part_does_not_say_it(
     assert message["outcome"] == "not_found"
     assert message["reach"]["read"] < message["reach"]["sentences"] == 60
     assert "only a part" in chat.questions[0].instructions
+
+
+@pytest.mark.parametrize("part", [{"last_minutes": 1}, {"sentences": ["3.0"]}])
+async def test_a_part_that_does_not_say_it_says_nothing_about_the_meeting(
+    stage: ApiHarness, meeting: str, aengine: AsyncEngine, part: dict[str, Any]
+) -> None:
+    message = await ask(stage, aengine, await begin(stage, meeting, **part), ScriptedChat(), question="Who pays?")
+    assert message["outcome"] == "not_found"
+
+
+async def test_a_search_that_takes_too_long_ends_with_the_reason(
+    stage: ApiHarness, meeting: str, aengine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_questions, "SEARCH_TIMEOUT_MS", 1)
+    _, writer = await create_written_meeting(stage)
+    writer.write_sentences(*(make_sentence(f"{n}.0", f"The budget {n}. " * 40, n, "Cy") for n in range(1, 1500)))
+    message = await ask(stage, aengine, await begin_team(stage), ScriptedChat())
+    assert message["status"] == "failed"
+    assert "the search in all meetings took too long" in message["reason"]
+
+
+async def test_rare_words_count_more_than_frequent_ones(stage: ApiHarness, meeting: str, aengine: AsyncEngine) -> None:
+    _, writer = await create_written_meeting(stage)
+    filler = [make_sentence(f"{n}.0", f"What was about the other thing {n}?", n, "Cy") for n in range(1, 600)]
+    writer.write_sentences(*filler)
+    chat = ScriptedChat()
+    question = "What was decided about the budget?"
+    await ask(stage, aengine, await begin_team(stage), chat, question=question)
+    assert [line for line in chat.questions[0].transcript_lines if SENTENCES[0].text in line]
 
 
 async def test_a_transcript_that_the_model_could_not_read_whole_is_not_answered(
