@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from operators.insights.evidence import line_numbers_schema, resolve_line_numbers
+
 MAX_CLAIMS = 6
 """Most claims of an answer."""
 MAX_CLAIM_CHARS = 300
@@ -19,12 +21,6 @@ MAX_SENTENCES_OF_CLAIM = 8
 """Most sentences that a claim may name."""
 _REFERENCE = re.compile(r"\s*\[[\d.,\s]*\]")
 
-_NUMBERS_SCHEMA = {
-    "type": "array",
-    "items": {"type": "integer", "minimum": 1},
-    "minItems": 1,
-    "maxItems": MAX_SENTENCES_OF_CLAIM,
-}
 ANSWER_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
@@ -35,7 +31,7 @@ ANSWER_SCHEMA: Mapping[str, Any] = {
                 "type": "object",
                 "properties": {
                     "text": {"type": "string", "minLength": 1, "maxLength": MAX_CLAIM_CHARS},
-                    "lines": _NUMBERS_SCHEMA,
+                    "lines": line_numbers_schema(MAX_SENTENCES_OF_CLAIM),
                 },
                 "required": ["text", "lines"],
                 "additionalProperties": False,
@@ -64,7 +60,7 @@ class SourceSentence:
         meeting_id: its meeting.
         sentence_id: its id in the meeting.
         speaker: the speaker's name.
-        text: what was said.
+        text: the sentence's text.
         meeting_title: the meeting's title; empty if the question is about one meeting.
     """
 
@@ -115,16 +111,14 @@ def resolve_claims(data: Mapping[str, Any], lines: Sequence[SourceSentence]) -> 
     claims: list[Claim] = []
     dropped_claims = dropped_sources = 0
     for claim in data["claims"]:
-        # JSON Schema accepts 1.0 as an integer.
-        numbers = list(dict.fromkeys(map(int, claim["lines"])))
-        sources = tuple(lines[number - 1] for number in numbers if number <= len(lines))
+        sources, missing_count = resolve_line_numbers(claim["lines"], lines)
         # A number in brackets would pass for one of the sentences that Parley names.
         text = " ".join(_REFERENCE.sub("", claim["text"]).split())
         if not sources or not text:
             dropped_claims += 1
             continue
-        dropped_sources += len(numbers) - len(sources)
-        claims.append(Claim(text, sources))
+        dropped_sources += missing_count
+        claims.append(Claim(text, tuple(sources)))
     return CitedAnswer(tuple(claims), dropped_claims, dropped_sources)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from operators.insights.templates import OutputFormat
 from operators.stream import Sentence
@@ -24,14 +24,31 @@ NUMBERED_LINES_INSTRUCTION = (
 """The instruction that goes with numbered lines."""
 
 
+T = TypeVar("T")
+
+
+def line_numbers_schema(max_items: int) -> dict[str, Any]:
+    """Return the JSON schema of numbers of lines, of which there is at least one and at most `max_items`."""
+    return {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": max_items}
+
+
+def resolve_line_numbers(numbers: Sequence[float], lines: Sequence[T]) -> tuple[list[T], int]:
+    """Replace numbers of lines by what stands in their place.
+
+    Args:
+        numbers: the numbers, from 1. JSON Schema accepts 1.0 as an integer.
+        lines: what each line stands for, in order.
+
+    Returns:
+        What the numbers name, each once, and how many numbers name nothing.
+    """
+    distinct = list(dict.fromkeys(map(int, numbers)))
+    found = [lines[number - 1] for number in distinct if number <= len(lines)]
+    return found, len(distinct) - len(found)
+
+
 def _rows_schema(fields: Mapping[str, Any]) -> dict[str, Any]:
-    numbers = {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 1},
-        "minItems": 1,
-        "maxItems": MAX_SENTENCES_OF_ROW,
-    }
-    properties = {**fields, "sentences": numbers}
+    properties = {**fields, "sentences": line_numbers_schema(MAX_SENTENCES_OF_ROW)}
     row = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
     rows = {"type": "array", "items": row, "maxItems": MAX_ROWS}
     return {"type": "object", "properties": {"items": rows}, "required": ["items"], "additionalProperties": False}
@@ -88,12 +105,10 @@ def resolve_rows(data: Mapping[str, Any], sentence_ids: Sequence[str]) -> Eviden
     rows: list[dict[str, Any]] = []
     dropped_rows = dropped_sentences = 0
     for row in data["items"]:
-        # JSON Schema accepts 1.0 as an integer.
-        numbers = list(dict.fromkeys(map(int, row["sentences"])))
-        ids = [sentence_ids[number - 1] for number in numbers if number <= len(sentence_ids)]
+        ids, missing_count = resolve_line_numbers(row["sentences"], sentence_ids)
         if not ids:
             dropped_rows += 1
             continue
-        dropped_sentences += len(numbers) - len(ids)
+        dropped_sentences += missing_count
         rows.append({**row, "sentences": ids})
     return EvidentRows(tuple(rows), dropped_rows, dropped_sentences)

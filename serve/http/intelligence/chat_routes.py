@@ -18,6 +18,7 @@ from operators.errors import NotFoundError
 from operators.fields import Language, Name, StrictModel, Title, require_non_blank
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.intelligence.engine_check import require_engine
+from serve.http.intelligence.waiting import MAX_WAIT_S, wait_until_finished
 from serve.http.problems import problem_responses
 from storage.chat import chat_queries
 from storage.chat.chat_records import ChatMessage, Conversation
@@ -33,10 +34,6 @@ MAX_SELECTED = 500
 """Most sentences that a conversation may be about."""
 DEFAULT_WAIT_S = 60.0
 """Seconds that a request waits for its answer, unless it says otherwise."""
-MAX_WAIT_S = 120.0
-"""Most seconds that a request may wait for its answer."""
-POLL_S = 0.25
-"""Seconds between two checks whether a question is answered."""
 PING_S = 5.0
 """Seconds between two comments of an event stream, which keep its connection open."""
 SUGGESTIONS = (
@@ -224,12 +221,13 @@ async def _add_question(services: Services, conversation_id: UUID, request: AskR
 
 async def _await_answer(services: Services, message: ChatMessage, wait_s: float) -> ChatMessage:
     """Return a question once it is answered, or as it is after the wait."""
-    deadline = asyncio.get_running_loop().time() + wait_s
-    while message.status == "pending" and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(POLL_S)
-        async with services.database.connect() as conn:
-            message = await chat_queries.read_message(conn, DEFAULT_TEAM_ID, message.id)
-    return message
+    return await wait_until_finished(
+        services.database,
+        message,
+        lambda conn: chat_queries.read_message(conn, DEFAULT_TEAM_ID, message.id),
+        lambda found: found.status == "pending",
+        wait_s,
+    )
 
 
 async def _stream_answer(services: Services, message: ChatMessage) -> AsyncIterator[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
@@ -17,6 +16,7 @@ from operators.insights.templates import AUTO_NOTE, InsightTemplate, TemplateNam
 from operators.note_buffer import note_language
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.intelligence.engine_check import require_engine
+from serve.http.intelligence.waiting import MAX_WAIT_S, wait_until_finished
 from serve.http.problems import problem_responses
 from storage.insights import insight_queries, template_queries
 from storage.insights.insight_records import InsightRecord
@@ -24,12 +24,6 @@ from storage.postgres import meeting_queries, transcript_queries
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/intelligence", tags=["intelligence"])
-
-MAX_WAIT_S = 120.0
-"""Most seconds that a request may wait for its insights."""
-POLL_S = 0.25
-"""Seconds between two checks whether the insights of a request are finished."""
-
 
 WaitParameter = Annotated[
     float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait until nothing is pending.", examples=[20])
@@ -130,9 +124,10 @@ def _choose(templates: dict[str, InsightTemplate], names: Sequence[str] | None) 
 
 async def _await_finished(services: Services, insights: list[InsightRecord], wait_s: float) -> list[InsightRecord]:
     """Return insights once none is pending, or as they are after the wait."""
-    deadline = asyncio.get_running_loop().time() + wait_s
-    while any(each.status == "pending" for each in insights) and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(POLL_S)
-        async with services.database.connect() as conn:
-            insights = await insight_queries.read_insights(conn, DEFAULT_TEAM_ID, [each.id for each in insights])
-    return insights
+    return await wait_until_finished(
+        services.database,
+        insights,
+        lambda conn: insight_queries.read_insights(conn, DEFAULT_TEAM_ID, [each.id for each in insights]),
+        lambda found: any(each.status == "pending" for each in found),
+        wait_s,
+    )
