@@ -59,6 +59,25 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.pluginmanager.unregister(name="pytest-alembic")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have each failure named at once: a suite that is killed, or hangs, never gets to its summary."""
+    if (reporter := config.pluginmanager.get_plugin("terminalreporter")) is not None:
+        config.pluginmanager.register(_FailureNames(reporter))
+
+
+class _FailureNames:
+    """Writes the name of each failed test, in the process that has the terminal."""
+
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write a line for a failed phase of a test."""
+        if report.failed:
+            self._reporter.write_line(f"\nfailed in {report.when}: {report.nodeid}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its tier, and sort the longest tests first. Files with a shared plugin precede all others."""

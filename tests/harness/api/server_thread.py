@@ -15,6 +15,10 @@ from serve.http.application import create_app
 from tests.harness.api.openapi_conformance import OpenApiConformance
 
 
+CUT_OFF_S = 5
+"""Seconds after which a server that ends cuts off the answers that are still being sent."""
+
+
 @contextmanager
 def run_api(options: ApiOptions) -> Generator[str]:
     """Run an API with these options, and yield its base URL. Its OpenAPI description must cover each response."""
@@ -30,7 +34,11 @@ def run_app(app: ASGIApp, port: int = 0) -> Generator[str]:
 
     It runs in a thread with its own event loop, because tests block theirs.
     """
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
+    # The end blocks the test's loop, so a client that the test left open can't close its connection, and is cut off.
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="warning", lifespan="on", timeout_graceful_shutdown=CUT_OFF_S
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
