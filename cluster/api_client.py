@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from types import TracebackType
@@ -129,14 +129,14 @@ class ApiClient:
         body = {"speaker": speaker, "name": name} | ({} if speaker_id is None else {"speaker_id": speaker_id})
         return await self._request_json("POST", f"/api/meetings/{meeting_id}/speakers/rename", body)
 
-    async def export(self, meeting_id: str, parameters: dict[str, str]) -> ExportedTranscript:
+    async def export(self, meeting_id: str, parameters: Mapping[str, str | Sequence[str]]) -> ExportedTranscript:
         """Return a meeting's transcript as a file.
 
         Args:
             meeting_id: the meeting's id.
-            parameters: its `format`, `text` and `language`. The server has a default for each.
+            parameters: its `format`, `text`, `language` and `include`. The server has a default for each.
         """
-        response = await self._request("GET", f"/api/meetings/{meeting_id}/export", params=parameters)
+        response = await self._request("GET", f"/api/meetings/{meeting_id}/export", params=dict(parameters))
         header = EmailMessage()
         header["Content-Disposition"] = response.headers.get("content-disposition", "attachment")
         return ExportedTranscript(header.get_filename(), response.content)

@@ -35,6 +35,13 @@ class MeetingStatusOption(StrEnum):
     FAILED = "failed"
 
 
+class ExportPartOption(StrEnum):
+    """What an export can have beside the transcript, as an option's value."""
+
+    NOTES = "notes"
+    INSIGHTS = "insights"
+
+
 COUNTER_DESCRIPTIONS = {
     "translated": "translations were made, over all revisions of the sentences",
     "same": "times a sentence was in the target language already",
@@ -137,14 +144,18 @@ Examples:
 
 - `parley meetings export ID --format md --text both --language pt --out minutes.md`
 
+- `parley meetings export ID --format docx --include notes --include insights`
+
 - `parley meetings export ID | jq .text`
 """
 )
 def export(
     meeting: MeetingIdArgument,
     form: Annotated[
-        Literal["jsonl", "vtt", "srt", "md"],
-        typer.Option("--format", help="JSON lines, VTT or SRT subtitles, or Markdown."),
+        Literal["jsonl", "vtt", "srt", "md", "txt", "docx", "zip"],
+        typer.Option(
+            "--format", help="JSON lines, subtitles (VTT, SRT), a document (Markdown, TXT, DOCX), or all in a ZIP."
+        ),
     ] = "jsonl",
     text: Annotated[
         Literal["source", "target", "both"] | None,
@@ -154,8 +165,15 @@ def export(
         str | None,
         typer.Option(
             metavar="TAG",
-            show_default="the only one, or all with jsonl",
+            show_default="the only one, or all with jsonl and zip",
             help="The translation's language.",
+        ),
+    ] = None,
+    include: Annotated[
+        list[ExportPartOption] | None,
+        typer.Option(
+            show_default="both with zip, none with others",
+            help="Add notes or insights to md, txt, docx or zip; may be repeated.",
         ),
     ] = None,
     out: Annotated[
@@ -169,8 +187,8 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     server: ServerOption = None,
 ) -> None:
-    """Export the transcript of a meeting: source text, translations, or both."""
-    parameters = {"format": form, "text": text, "language": language}
+    """Export the transcript of a meeting: source text, translations, or both, with notes and insights if wanted."""
+    parameters = {"format": form, "text": text, "language": language, "include": [part.value for part in include or []]}
     transcript = call_api(
         find_running_server(server),
         lambda client: client.export(str(meeting), {k: v for k, v in parameters.items() if v}),

@@ -4,7 +4,10 @@ import { getJson } from "./api.js";
 import { describeConnector } from "./connector_status.js";
 import { isOver, meetingSummary, nonZeroCounters } from "./meeting_status.js";
 
-const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", jsonl: "JSON Lines" };
+const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", txt: "TXT", docx: "Word", jsonl: "JSON Lines", zip: "ZIP" };
+
+/** Formats that have the notes and insights, too. A ZIP has them by itself. */
+const DOCUMENT_FORMATS = ["md", "txt", "docx"];
 
 /** The API's names of the texts that a view of the captions shows. */
 const EXPORTED_TEXTS = { both: "both", translation: "target" };
@@ -88,8 +91,10 @@ export class MeetingInfo {
   showExports(path, language, view) {
     const links = Object.entries(FORMATS).map(([format, name]) => {
       const link = createElement("a", name);
-      const parameters = view === "source" ? { format, text: "source" } : { format, text: EXPORTED_TEXTS[view], language };
-      link.href = `${path}/export?${new URLSearchParams(parameters)}`;
+      const selection = view === "source" ? { format, text: "source" } : { format, text: EXPORTED_TEXTS[view], language };
+      const parameters = new URLSearchParams(selection);
+      if (DOCUMENT_FORMATS.includes(format)) for (const part of ["notes", "insights"]) parameters.append("include", part);
+      link.href = `${path}/export?${parameters}`;
       return link;
     });
     this.#part(".exports").replaceChildren(createElement("span", "Export"), ...links);

@@ -13,7 +13,6 @@ from serve.app_options import ApiOptions
 from serve.http import (
     dead_letter_routes,
     engine_config_routes,
-    export_routes,
     glossary_routes,
     health_routes,
     import_routes,
@@ -29,6 +28,7 @@ from serve.http import (
     webhook_routes,
 )
 from serve.http.dependencies.services import open_services
+from serve.http.exports import router as export_router
 from serve.http.fireflies import ROUTERS as FIREFLIES_ROUTERS
 from serve.http.fireflies import demo_router
 from serve.http.intelligence import ROUTERS as INTELLIGENCE_ROUTERS
@@ -74,7 +74,6 @@ def create_app(options: ApiOptions) -> FastAPI:
         live_routes,
         transcript_routes,
         speaker_routes,
-        export_routes,
         glossary_routes,
         import_routes,
         dead_letter_routes,
@@ -85,7 +84,7 @@ def create_app(options: ApiOptions) -> FastAPI:
         source_streams,
     ):
         app.include_router(module.router, responses=problems.problem_responses(503))
-    for router in (*FIREFLIES_ROUTERS, *INTELLIGENCE_ROUTERS):
+    for router in (export_router, *FIREFLIES_ROUTERS, *INTELLIGENCE_ROUTERS):
         app.include_router(router, responses=problems.problem_responses(503))
     for router in (health_routes.router, metrics_routes.router, demo_router):
         app.include_router(router)

@@ -278,6 +278,22 @@ def test_a_meeting_is_exported_to_standard_output_or_a_file_that_is_not_overwrit
     assert out.read_text() == minutes
     rows = [json.loads(line) for line in run_here(up, "meetings", "export", imported, "--out", "-").stdout.splitlines()]
     assert [row["text"] for row in rows] == ["The budget for this year is too small.", "We need more time."]
+    word = tmp_path / "minutes.docx"
+    arguments = (
+        "meetings",
+        "export",
+        imported,
+        "--format",
+        "docx",
+        "--include",
+        "notes",
+        "--include",
+        "insights",
+        "--out",
+        word,
+    )
+    assert run_here(up, *arguments).returncode == 0
+    assert word.read_bytes()[:2] == b"PK"
 
 
 def test_an_export_on_a_terminal_writes_a_named_file(up: ParleyUp, imported: str, tmp_path: Path) -> None:

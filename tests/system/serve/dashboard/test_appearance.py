@@ -147,18 +147,18 @@ async def test_page_works_with_screen_reader_and_keyboard(stage: ApiHarness, bro
         await reader.page.evaluate("() => scrollTo(0, 0)")
         await reader.wait_for("!document.querySelector('.scroll-to-latest').hidden")
         reached: list[str] = []
-        for _ in range(12):
+        for _ in range(15):
             await reader.page.keyboard.press("Tab")
             reached.append(
                 await reader.page.evaluate("() => document.activeElement.textContent.trim().split('\\n')[0]")
             )
             ring = await reader.page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
             assert ring == "solid"
-        assert reached[:6] == ["Parley", "WebVTT", "SRT", "Markdown", "JSON Lines", "Counters"]
-        assert reached[6:9] == ["Notes", "Insights", "Ask"]
-        assert reached[9].startswith("Portuguese")
-        assert reached[10] == "BothOriginalTranslation"
-        assert reached[11].startswith("Jump to latest")
+        assert reached[:8] == ["Parley", "WebVTT", "SRT", "Markdown", "TXT", "Word", "JSON Lines", "ZIP"]
+        assert reached[8:12] == ["Counters", "Notes", "Insights", "Ask"]
+        assert reached[12].startswith("Portuguese")
+        assert reached[13] == "BothOriginalTranslation"
+        assert reached[14].startswith("Jump to latest")
 
 
 @pytest.mark.main_path

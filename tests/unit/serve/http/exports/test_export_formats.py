@@ -1,4 +1,4 @@
-"""Tests serve/http/export_formats.py: every export has every sentence, and marks those without a translation."""
+"""Tests serve/http/exports: every export has every sentence, and marks those without a translation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from operators.meeting_config import Clock, MeetingConfig
 from operators.stream import Sentence, SentenceBoundary
 from operators.subtitles import Cue, parse_subtitles
 from operators.translation_requests import CaptionStatus
-from serve.http.export_formats import ExportFormat, ExportText, Transcript, render_export, select_export
+from serve.http.exports.renderer import render_export
+from serve.http.exports.transcript import ExportFormat, ExportText, Transcript, select_export
 from storage.records import Caption, MeetingRecord, MeetingStatus
 
 
@@ -105,7 +106,7 @@ MONDAY = Transcript(make_meeting("pt"), SENTENCES, CAPTIONS)
 def export_text(
     transcript: Transcript, form: ExportFormat, text: ExportText | None = None, language: str | None = None
 ) -> str:
-    return render_export(transcript, select_export(transcript, form, text, language))
+    return render_export(transcript, select_export(transcript, form, text, language)).decode()
 
 
 def read_cues(text: str) -> tuple[Cue, ...]:
@@ -304,7 +305,7 @@ def test_defaults_of_an_export() -> None:
         choice = select_export(plain, form, None, None)
         assert (choice.text, choice.language) == ("source", None)
         choice = select_export(MONDAY, form, None, None)
-        assert (choice.text, choice.language) == ("both", None if form == "jsonl" else "pt")
+        assert (choice.text, choice.language) == ("both", None if form in ("jsonl", "zip") else "pt")
         assert select_export(MONDAY, form, "source", None).language is None
     dropped = Transcript(make_meeting(), SENTENCES, CAPTIONS)
     assert select_export(dropped, "srt", None, None).language == "pt"

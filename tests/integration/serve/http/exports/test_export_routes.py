@@ -1,10 +1,12 @@
-"""Tests serve/http/export_routes.py."""
+"""Tests serve/http/exports/routes.py."""
 
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import TYPE_CHECKING
 from uuid import uuid4
+from zipfile import ZipFile
 
 import pytest
 from webvtt import WebVTT
@@ -163,6 +165,26 @@ async def test_a_language_must_be_given_if_there_are_several(stage: ApiHarness) 
     assert await refused_fields(stage, meeting, "format=vtt") == {"language": "must be given: one of pt, ja"}
     assert "pt, ja" in (await refused_fields(stage, meeting, "format=vtt&language=de"))["language"]
     assert "Prontos?" in (await get_export(stage, meeting, "format=vtt&text=target&language=ja")).text
+
+
+async def test_documents_have_notes_and_insights_if_wanted(stage: ApiHarness) -> None:
+    meeting = await create_captioned_meeting(stage, "pt")
+    written = await stage.http.post(f"/api/intelligence/sessions/{meeting}/notes", json={"text": "Buy *milk*."})
+    assert written.status_code == 201
+    plain = await get_export(stage, meeting, "format=txt")
+    assert plain.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "Buy milk." not in plain.text
+    assert "Buy milk." in (await get_export(stage, meeting, "format=txt&include=notes&include=insights")).text
+    archive = await get_export(stage, meeting, "format=zip")
+    assert (archive.headers["content-type"], archive.headers["content-disposition"]) == (
+        "application/zip",
+        'attachment; filename="Monday.zip"',
+    )
+    with ZipFile(BytesIO(archive.content)) as files:
+        assert "Buy milk." in files.read("Monday.pt.md").decode()
+        assert files.read("Monday.pt.docx")[:2] == b"PK"
+    assert "md, txt, docx or zip" in (await refused_fields(stage, meeting, "format=srt&include=notes"))["include"]
+    assert set(await refused_fields(stage, meeting, "format=md&include=secrets")) == {"include.0"}
 
 
 async def test_unavailable_exports_are_rejected(stage: ApiHarness) -> None:
