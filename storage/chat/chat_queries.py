@@ -16,7 +16,7 @@ from storage.chat.chat_records import AnswerClaim, ChatMessage, Conversation
 MAX_MESSAGES = 200
 """Most questions of a conversation."""
 MAX_CONVERSATIONS = 200
-"""Most conversations that a list has."""
+"""Most conversations of a page."""
 OUTCOME_TEXTS = {
     "not_said": "The meeting doesn't say.",
     "not_found": "The sentences that were read don't say.",
@@ -44,7 +44,8 @@ _INSERT = text(
 _READ = text(f"select {_COLUMNS} from conversations where team_id = :team_id and id = :id")  # noqa: S608 - a constant
 _LIST = text(
     f"select {_COLUMNS} from conversations where team_id = :team_id and meeting_id is not distinct from :meeting_id"  # noqa: S608 - a constant
-    " order by created_at desc, id desc limit :limit"
+    # Ids grow with time. A deleted conversation is still a place to continue at.
+    " and (cast(:before as uuid) is null or id < cast(:before as uuid)) order by id desc limit :limit"
 )
 _LOCK = text("select id from conversations where team_id = :team_id and id = :id for update")
 _DELETE = text("delete from conversations where team_id = :team_id and id = :id returning id")
@@ -107,9 +108,17 @@ async def read_conversation(conn: AsyncConnection, team_id: str, conversation_id
     return _to_conversation(row, [_to_message(message) for message in messages.mappings()])
 
 
-async def list_conversations(conn: AsyncConnection, team_id: str, meeting_id: UUID | None) -> list[Conversation]:
-    """List a team's conversations about a meeting, or about all meetings, newest first and without messages."""
-    rows = await conn.execute(_LIST, {"team_id": team_id, "meeting_id": meeting_id, "limit": MAX_CONVERSATIONS})
+async def list_conversations(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID | None, *, limit: int, before: UUID | None = None
+) -> list[Conversation]:
+    """List a team's conversations about a meeting, or about all meetings, newest first and without messages.
+
+    Args:
+        limit: most conversations to return.
+        before: id of the last conversation of the previous page; None for the first page.
+    """
+    values = {"team_id": team_id, "meeting_id": meeting_id, "limit": limit, "before": before}
+    rows = await conn.execute(_LIST, values)
     return [_to_conversation(row, []) for row in rows.mappings()]
 
 

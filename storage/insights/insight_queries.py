@@ -14,7 +14,7 @@ from operators.insights.templates import InsightTemplate, TemplateContent
 from storage.insights.insight_records import InsightRecord
 
 MAX_INSIGHTS = 500
-"""Most insights that a list has."""
+"""Most insights of a page."""
 MAX_PENDING = 50
 """Most insights of a meeting that may be pending."""
 
@@ -25,7 +25,8 @@ _COLUMNS = (
 )
 _SELECT_OF_MEETING = text(
     f"select {_COLUMNS} from insights where team_id = :team_id and meeting_id = :meeting_id"  # noqa: S608 - a constant
-    " order by created_at desc, id desc limit :limit"
+    # Ids grow with time. A deleted insight is still a place to continue at.
+    " and (cast(:before as uuid) is null or id < cast(:before as uuid)) order by id desc limit :limit"
 )
 _SELECT_SOME = text(
     f"select {_COLUMNS} from insights where team_id = :team_id and id = any(:ids) order by created_at, id"  # noqa: S608 - a constant
@@ -41,9 +42,17 @@ _COUNT_PENDING = text("select count(*) from insights where meeting_id = :meeting
 _DELETE = text("delete from insights where team_id = :team_id and id = :id returning id")
 
 
-async def list_insights(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> list[InsightRecord]:
-    """List the insights of a team's meeting, newest first, at most `MAX_INSIGHTS`."""
-    rows = await conn.execute(_SELECT_OF_MEETING, {"team_id": team_id, "meeting_id": meeting_id, "limit": MAX_INSIGHTS})
+async def list_insights(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, limit: int, before: UUID | None = None
+) -> list[InsightRecord]:
+    """List the insights of a team's meeting, newest first.
+
+    Args:
+        limit: most insights to return.
+        before: id of the last insight of the previous page; None for the first page.
+    """
+    values = {"team_id": team_id, "meeting_id": meeting_id, "limit": limit, "before": before}
+    rows = await conn.execute(_SELECT_OF_MEETING, values)
     return [InsightRecord(**row) for row in rows.mappings()]
 
 

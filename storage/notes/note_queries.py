@@ -17,13 +17,18 @@ from storage.notes.note_writes import NOTE_COLUMNS, emit_notes, insert_requested
 from storage.postgres.meeting_transaction import MeetingTransaction
 
 MAX_NOTES = 2_000
-"""Most notes that a list has: those of a day-long meeting. A user can add notes up to this number."""
+"""Most notes of a page: those of a day-long meeting. A user can add notes up to this number."""
 MAX_AWAITED_S = 120.0
 """Seconds for which a note is awaited after it was due, and after the meeting ended. Without an engine none comes."""
 
 _SELECT_MEETING_NOTES = text(
     f"select {NOTE_COLUMNS} from notes n where n.team_id = :team_id and n.meeting_id = :meeting_id"  # noqa: S608 - a constant
-    " and n.status <> 'withdrawn' order by n.start desc, n.created_at desc, n.id desc limit :limit"
+    " and n.status <> 'withdrawn' and (cast(:before as uuid) is null or (n.start, n.created_at, n.id) <"
+    " (select b.start, b.created_at, b.id from notes b where b.meeting_id = :meeting_id and b.id = cast(:before as uuid)))"
+    " order by n.start desc, n.created_at desc, n.id desc limit :limit"
+)
+_HAS_NOTE = text(
+    "select exists (select 1 from notes where team_id = :team_id and meeting_id = :meeting_id and id = :before)"
 )
 _SELECT_NOTE = text(
     f"select {NOTE_COLUMNS}, n.meeting_id from notes n where n.team_id = :team_id and n.id = :id"  # noqa: S608 - a constant
@@ -69,9 +74,22 @@ _PIN = text("update notes set pinned = :pinned, updated_at = now() where id = :i
 _DELETE = text("delete from notes where id = :id")
 
 
-async def list_notes(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> list[Note]:
-    """List the last `MAX_NOTES` notes of a team's meeting, in the order of the speech."""
-    rows = await conn.execute(_SELECT_MEETING_NOTES, {"team_id": team_id, "meeting_id": meeting_id, "limit": MAX_NOTES})
+async def list_notes(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, limit: int, before: UUID | None = None
+) -> list[Note]:
+    """List the last notes of a team's meeting, in the order of the speech.
+
+    Args:
+        limit: most notes to return.
+        before: id of the first note of the page that follows in the meeting; None for the meeting's last notes.
+
+    Raises:
+        InvalidInputError: the meeting has no note `before`.
+    """
+    values = {"team_id": team_id, "meeting_id": meeting_id, "limit": limit, "before": before}
+    if before is not None and not (await conn.execute(_HAS_NOTE, values)).scalar_one():
+        raise InvalidInputError("before", "must be the id of a note of the meeting; the note may be deleted")
+    rows = await conn.execute(_SELECT_MEETING_NOTES, values)
     return [Note(**row) for row in reversed(rows.mappings().all())]
 
 

@@ -89,8 +89,10 @@ async def export_meeting(
             await meeting_queries.read_meeting(conn, *meeting),
             await transcript_queries.read_sentences(conn, *meeting),
             await transcript_queries.read_captions(conn, *meeting),
-            await note_queries.list_notes(conn, *meeting) if "notes" in parts else (),
-            await insight_queries.list_insights(conn, *meeting) if "insights" in parts else (),
+            await note_queries.list_notes(conn, *meeting, limit=note_queries.MAX_NOTES) if "notes" in parts else (),
+            await insight_queries.list_insights(conn, *meeting, limit=insight_queries.MAX_INSIGHTS)
+            if "insights" in parts
+            else (),
         )
     selection = select_export(transcript, file_format, text, language)
     async with _rendering:

@@ -81,10 +81,11 @@ class AskRequest(StrictModel):
     language: Language | None = None
 
 
-class ConversationList(BaseModel):
-    """Conversations, newest first and without their messages."""
+class ConversationPage(BaseModel):
+    """Conversations, newest first and without their messages. Send `before` to get the next page; it is null on the last page."""
 
     conversations: list[Conversation]
+    before: UUID | None
 
 
 class SuggestionList(BaseModel):
@@ -93,6 +94,7 @@ class SuggestionList(BaseModel):
     suggestions: list[str]
 
 
+LimitParameter = Annotated[int, Query(ge=1, le=chat_queries.MAX_CONVERSATIONS)]
 WaitParameter = Annotated[
     float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for the answer.", examples=[60])
 ]
@@ -113,11 +115,16 @@ async def create_conversation(
 
 
 @router.get("/sessions/{meeting_id}/agent/conversations", responses=problem_responses(404))
-async def list_conversations(meeting_id: UUID, services: ServicesDep) -> ConversationList:
+async def list_conversations(
+    meeting_id: UUID,
+    services: ServicesDep,
+    limit: LimitParameter = chat_queries.MAX_CONVERSATIONS,
+    before: UUID | None = None,
+) -> ConversationPage:
     """List the conversations about a meeting, newest first."""
     async with services.database.connect() as conn:
         await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
-        return ConversationList(conversations=await chat_queries.list_conversations(conn, DEFAULT_TEAM_ID, meeting_id))
+    return await _read_page(services, meeting_id, limit, before)
 
 
 @router.post("/agent/conversations", status_code=201)
@@ -131,10 +138,11 @@ async def create_team_conversation(
 
 
 @router.get("/agent/conversations")
-async def list_team_conversations(services: ServicesDep) -> ConversationList:
+async def list_team_conversations(
+    services: ServicesDep, limit: LimitParameter = chat_queries.MAX_CONVERSATIONS, before: UUID | None = None
+) -> ConversationPage:
     """List the conversations about all meetings of the team, newest first."""
-    async with services.database.connect() as conn:
-        return ConversationList(conversations=await chat_queries.list_conversations(conn, DEFAULT_TEAM_ID, None))
+    return await _read_page(services, None, limit, before)
 
 
 @router.get("/agent/conversations/{conversation_id}", responses=problem_responses(404))
@@ -207,6 +215,14 @@ async def list_suggestions(meeting_id: UUID, services: ServicesDep) -> Suggestio
     async with services.database.connect() as conn:
         await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
     return SuggestionList(suggestions=list(SUGGESTIONS))
+
+
+async def _read_page(services: Services, meeting_id: UUID | None, limit: int, before: UUID | None) -> ConversationPage:
+    async with services.database.connect() as conn:
+        # One more than the page shows whether there is a next page.
+        found = await chat_queries.list_conversations(conn, DEFAULT_TEAM_ID, meeting_id, limit=limit + 1, before=before)
+    page = found[:limit]
+    return ConversationPage(conversations=page, before=page[-1].id if len(found) > limit else None)
 
 
 async def _add_question(services: Services, conversation_id: UUID, request: AskRequest) -> ChatMessage:

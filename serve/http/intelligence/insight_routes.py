@@ -36,6 +36,12 @@ class InsightList(BaseModel):
     insights: list[InsightRecord]
 
 
+class InsightPage(InsightList):
+    """Insights of a meeting, newest first. Send `before` to get the next page; it is null on the last page."""
+
+    before: UUID | None
+
+
 class SpeakerStatisticsList(BaseModel):
     """Statistics of a meeting's speakers, in the order of their first sentences."""
 
@@ -82,11 +88,19 @@ async def generate_insights(
 
 
 @router.get("/sessions/{meeting_id}/insights", responses=problem_responses(404))
-async def list_insights(meeting_id: UUID, services: ServicesDep) -> InsightList:
+async def list_insights(
+    meeting_id: UUID,
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=insight_queries.MAX_INSIGHTS)] = insight_queries.MAX_INSIGHTS,
+    before: UUID | None = None,
+) -> InsightPage:
     """List the insights of a meeting, newest first. Earlier ones by the same template are listed, too."""
     async with services.database.connect() as conn:
         await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
-        return InsightList(insights=await insight_queries.list_insights(conn, DEFAULT_TEAM_ID, meeting_id))
+        # One more than the page shows whether there is a next page.
+        found = await insight_queries.list_insights(conn, DEFAULT_TEAM_ID, meeting_id, limit=limit + 1, before=before)
+    page = found[:limit]
+    return InsightPage(insights=page, before=page[-1].id if len(found) > limit else None)
 
 
 @router.get("/insights/{insight_id}", responses=problem_responses(404))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from operators.characters import require_storable
@@ -35,9 +35,10 @@ SentenceIds = Annotated[tuple[Name, ...], Field(max_length=MAX_SELECTED)]
 
 
 class NoteList(BaseModel):
-    """A meeting's notes, in the order of the speech."""
+    """Notes of a meeting, in the order of the speech. Send `before` to get the notes before them; it is null if there are none."""
 
     notes: list[Note]
+    before: UUID | None
 
 
 class NoteRevisionList(BaseModel):
@@ -90,11 +91,19 @@ class ChangeNoteRequest(StrictModel):
 
 
 @router.get("/sessions/{meeting_id}/notes", responses=problem_responses(404))
-async def list_notes(meeting_id: UUID, services: ServicesDep) -> NoteList:
-    """List the notes of a meeting, in the order of the speech."""
+async def list_notes(
+    meeting_id: UUID,
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=note_queries.MAX_NOTES)] = note_queries.MAX_NOTES,
+    before: UUID | None = None,
+) -> NoteList:
+    """List the last notes of a meeting, or those before a note, in the order of the speech."""
     async with services.database.connect() as conn:
         await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
-        return NoteList(notes=await note_queries.list_notes(conn, DEFAULT_TEAM_ID, meeting_id))
+        # One more than the page shows whether there are earlier notes.
+        notes = await note_queries.list_notes(conn, DEFAULT_TEAM_ID, meeting_id, limit=limit + 1, before=before)
+    page = notes[-limit:]
+    return NoteList(notes=page, before=page[0].id if len(notes) > limit else None)
 
 
 @router.post("/sessions/{meeting_id}/notes", status_code=201, responses=problem_responses(404, 409))
