@@ -18,7 +18,8 @@ from operators.errors import NotFoundError
 from operators.fields import Language, Name, StrictModel, Title, require_non_blank
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.intelligence.engine_check import require_engine
-from serve.http.intelligence.waiting import MAX_WAIT_S, wait_until_finished
+from serve.http.intelligence.questions import await_answer, read_answer
+from serve.http.intelligence.waiting import MAX_WAIT_S
 from serve.http.problems import problem_responses
 from storage.chat import chat_queries
 from storage.chat.chat_records import ChatMessage, Conversation
@@ -173,7 +174,7 @@ async def ask_question(
     After the wait the answer may still be `pending`. `GET /api/intelligence/agent/messages/ID` has it later.
     """
     message = await _add_question(services, conversation_id, request)
-    return await _await_answer(services, message, wait_s)
+    return await await_answer(services, message, wait_s)
 
 
 @router.post(
@@ -204,9 +205,7 @@ async def ask_question_in_stream(
 @router.get("/agent/messages/{message_id}", responses=problem_responses(404))
 async def get_message(message_id: UUID, services: ServicesDep, wait_s: WaitParameter = 0.0) -> ChatMessage:
     """Get a question with its answer, once it is answered or after the wait."""
-    async with services.database.connect() as conn:
-        message = await chat_queries.read_message(conn, DEFAULT_TEAM_ID, message_id)
-    return await _await_answer(services, message, wait_s)
+    return await read_answer(services, message_id, wait_s)
 
 
 @router.get("/sessions/{meeting_id}/agent/suggestions", responses=problem_responses(404))
@@ -235,23 +234,12 @@ async def _add_question(services: Services, conversation_id: UUID, request: AskR
         return message
 
 
-async def _await_answer(services: Services, message: ChatMessage, wait_s: float) -> ChatMessage:
-    """Return a question once it is answered, or as it is after the wait."""
-    return await wait_until_finished(
-        services.database,
-        message,
-        lambda conn: chat_queries.read_message(conn, DEFAULT_TEAM_ID, message.id),
-        lambda found: found.status == "pending",
-        wait_s,
-    )
-
-
 async def _stream_answer(services: Services, message: ChatMessage) -> AsyncIterator[bytes]:
     yield _event("question", message.model_dump(mode="json"))
     deadline = asyncio.get_running_loop().time() + MAX_WAIT_S
     try:
         while message.status == "pending" and asyncio.get_running_loop().time() < deadline:
-            message = await _await_answer(services, message, PING_S)
+            message = await await_answer(services, message, PING_S)
             if message.status == "pending":
                 yield b": ping\n\n"
     except NotFoundError:
