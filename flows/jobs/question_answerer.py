@@ -92,6 +92,7 @@ class QuestionAnswerer(DueCalls[DueQuestion]):
             query = " ".join([*(turn.question for turn in earlier[-1:]), question.question])
             if question.meeting_id is None:
                 found = await search_team(conn, question.team_id, search_words(query))
+                found.sort(key=lambda each: (each.meeting_id, each.sentence.start))
                 is_empty = not found and not await has_sentence(conn, question.team_id)
             else:
                 sentences = await transcript_queries.read_sentences(conn, question.team_id, question.meeting_id)

@@ -58,6 +58,7 @@ _SELECT_OF_TEAM = text(
     ' select s.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end",'
     " s.boundary, s.language, s.first_emitted, s.first_text from best"
     " join sentences s on s.meeting_id = best.meeting_id and s.id = best.id join meetings m on m.id = s.meeting_id"
+    " order by best.score desc, best.meeting_id desc, best.id"
 )
 _LIMIT_SEARCH = text("select set_config('statement_timeout', :milliseconds, true)")
 _HAS_SENTENCE = text("select exists (select 1 from sentences where team_id = :team_id and not retracted)")
@@ -152,14 +153,14 @@ async def read_progress(conn: AsyncConnection, question: DueQuestion) -> Progres
     return Progress(row.is_live, row.behind)
 
 
-async def search_team(conn: AsyncConnection, team_id: str, words: Sequence[str]) -> list[TeamSentence]:
-    """Find sentences of all meetings of a team that have a word, those with more of them first.
+async def search_team(
+    conn: AsyncConnection, team_id: str, words: Sequence[str], limit: int = MAX_TEAM_SENTENCES
+) -> list[TeamSentence]:
+    """Find sentences of all meetings of a team that have a word. Those with more or rarer words come first.
 
     Args:
         words: words without punctuation, the first `MAX_SEARCH_WORDS` of which count.
-
-    Returns:
-        At most `MAX_TEAM_SENTENCES` sentences, by meeting and time.
+        limit: most sentences to return.
 
     Raises:
         InvalidInputError: the search took longer than `SEARCH_TIMEOUT_MS`. The transaction has ended.
@@ -170,7 +171,7 @@ async def search_team(conn: AsyncConnection, team_id: str, words: Sequence[str])
     if not patterns:
         return []
     await conn.execute(_LIMIT_SEARCH, {"milliseconds": str(SEARCH_TIMEOUT_MS)})
-    parameters = {"team_id": team_id, "patterns": patterns, "limit": MAX_TEAM_SENTENCES}
+    parameters = {"team_id": team_id, "patterns": patterns, "limit": limit}
     try:
         rows = await conn.execute(_SELECT_OF_TEAM, parameters)
     except OperationalError as error:
@@ -185,7 +186,7 @@ async def search_team(conn: AsyncConnection, team_id: str, words: Sequence[str])
         meeting_id, title = fields.pop("meeting_id"), fields.pop("meeting_title")
         fields["boundary"] = SentenceBoundary(fields["boundary"])
         found.append(TeamSentence(meeting_id, title, Sentence(**fields)))
-    return sorted(found, key=lambda each: (each.meeting_id, each.sentence.start))
+    return found
 
 
 async def has_sentence(conn: AsyncConnection, team_id: str) -> bool:
