@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.routing import Route
 
 from serve.app_options import ApiOptions
 from serve.http import (
@@ -33,6 +34,7 @@ from serve.http.fireflies import ROUTERS as FIREFLIES_ROUTERS
 from serve.http.fireflies import demo_router
 from serve.http.intelligence import ROUTERS as INTELLIGENCE_ROUTERS
 from serve.http.live import routes as live_routes
+from serve.http.mcp import McpEndpoint
 from serve.http.middleware.body_limit import BodyLimitMiddleware
 from serve.http.middleware.same_origin import SameOriginMiddleware
 from serve.http.sources import routes as source_routes
@@ -45,10 +47,11 @@ def create_app(options: ApiOptions) -> FastAPI:
     Args:
         options: the application's options.
     """
+    mcp_endpoint = McpEndpoint()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with open_services(options) as services:
+        async with open_services(options) as services, mcp_endpoint.run(services):
             app.state.services = services
             yield
 
@@ -88,6 +91,8 @@ def create_app(options: ApiOptions) -> FastAPI:
         app.include_router(router, responses=problems.problem_responses(503))
     for router in (health_routes.router, metrics_routes.router, demo_router):
         app.include_router(router)
+    # A protocol of its own, which OpenAPI can't describe. A mount would redirect `/mcp` to `/mcp/`.
+    app.router.routes.append(Route("/mcp", mcp_endpoint, methods=["POST"]))
     problems.add_problems_to_openapi(app)
     static_pages.install_pages(app)
     return app

@@ -37,6 +37,17 @@ _SCHEMA_REF = "#/components/schemas/{model}"
 """Reference to a schema in the OpenAPI description."""
 _CODE_BY_STATUS = {413: "too-large"}
 """Problem codes that differ from HTTP's phrase for the status."""
+STORE_ERRORS = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ReadOnlyError,
+    MasterDownError,
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+)
+"""Errors of the stores that pass without a change of the request."""
+UNEXPECTED_DETAIL = "an unexpected error occurred; the server's log has its type"
 log = structlog.get_logger(__name__)
 
 
@@ -166,6 +177,17 @@ def field_errors(error: ValidationError | RequestValidationError, *prefix: str |
     ]
 
 
+def describe_unavailability(error: Exception) -> str:
+    """Describe an `UnavailableError` or one of `STORE_ERRORS`, which is also logged."""
+    if isinstance(error, UnavailableError):
+        return str(error)
+    # The stores' messages name hosts and users, so neither the response nor the log has them.
+    log.warning("a request failed because a store is unavailable", error=type(error).__name__)
+    if isinstance(error, BusyLoadingError):
+        return "Redis is loading its data; try again"
+    return "the database or Redis can't be reached; try again"
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Make an application answer with a problem for each error of Parley, of FastAPI, and of the stores."""
     app.exception_handler(InvalidInputError)(_invalid)
@@ -174,16 +196,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.exception_handler(ConflictError)(_refused)
     app.exception_handler(OverloadedError)(_overloaded)
     app.exception_handler(UnauthenticatedError)(_unauthenticated)
-    for kind in (
-        UnavailableError,
-        RedisConnectionError,
-        RedisTimeoutError,
-        ReadOnlyError,
-        MasterDownError,
-        OperationalError,
-        InterfaceError,
-        PoolTimeoutError,
-    ):
+    for kind in (UnavailableError, *STORE_ERRORS):
         app.exception_handler(kind)(_unavailable)
     app.exception_handler(RequestValidationError)(_validation)
     app.exception_handler(WebSocketRequestValidationError)(_invalid_socket_request)
@@ -224,17 +237,8 @@ async def _overloaded(_: Request, error: OverloadedError) -> JSONResponse:
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
-    # The stores' messages name hosts and users, so neither the response nor the log has them.
-    if not isinstance(error, UnavailableError):
-        log.warning("a request failed because a store is unavailable", error=type(error).__name__)
-    match error:
-        case UnavailableError():
-            detail = str(error)
-        case BusyLoadingError():
-            detail = "Redis is loading its data; try again"
-        case _:
-            detail = "the database or Redis can't be reached; try again"
-    return problem_response("unavailable", 503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return problem_response("unavailable", 503, describe_unavailability(error), headers=headers)
 
 
 async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -276,4 +280,4 @@ async def _http(_: Request, error: HTTPException) -> JSONResponse:
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
     log.error("a request failed unexpectedly", error=type(error).__name__)
-    return problem_response("failed", 500, "an unexpected error occurred; the server's log has its type")
+    return problem_response("failed", 500, UNEXPECTED_DETAIL)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, RowMapping, bindparam, cast, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Float,
+    Integer,
+    RowMapping,
+    Text,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from operators.errors import NotFoundError
+from operators.errors import InvalidInputError, NotFoundError
 from operators.stream import Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus
 from storage.postgres import tables
@@ -37,6 +52,20 @@ _SENTENCES = (
     )
     .order_by(*_READING_ORDER)
 )
+_CURSOR = tables.sentences.alias("cursor")
+_CURSOR_PLACE = select(_CURSOR.c.start, _numbers_of_id(_CURSOR.c.id)).where(
+    _CURSOR.c.team_id == bindparam("team_id"),
+    _CURSOR.c.meeting_id == bindparam("meeting_id"),
+    _CURSOR.c.id == bindparam("after", type_=Text),
+)
+_SENTENCE_PAGE = _SENTENCES.where(
+    tables.sentences.c.end >= bindparam("from_s", type_=Float),
+    tables.sentences.c.start <= bindparam("until_s", type_=Float),
+    or_(
+        bindparam("after", type_=Text).is_(None),
+        tuple_(*_READING_ORDER) > _CURSOR_PLACE.scalar_subquery(),
+    ),
+).limit(bindparam("limit", type_=Integer))
 _CAPTIONS = (
     select(*_CAPTION_COLUMNS)
     .select_from(tables.captions.join(tables.sentences))
@@ -48,6 +77,9 @@ _CAPTIONS = (
     .order_by(*_READING_ORDER, tables.captions.c.language)
 )
 _CAPTIONS_IN_LANGUAGE = _CAPTIONS.where(tables.captions.c.language == bindparam("language"))
+_CAPTIONS_OF_SENTENCES = _CAPTIONS_IN_LANGUAGE.where(
+    tables.captions.c.sentence_id.in_(bindparam("sentence_ids", expanding=True))
+)
 _COUNT_PENDING = (
     select(tables.captions.c.meeting_id, func.count())
     .select_from(tables.captions.join(tables.sentences))
@@ -72,6 +104,43 @@ async def read_sentences(conn: AsyncConnection, team_id: str, meeting_id: UUID) 
     """Read a meeting's sentences in reading order. Retracted ones are left out."""
     rows = await conn.execute(_SENTENCES, {"team_id": team_id, "meeting_id": meeting_id})
     return [_to_sentence(row) for row in rows.mappings()]
+
+
+async def read_sentence_page(
+    conn: AsyncConnection,
+    team_id: str,
+    meeting_id: UUID,
+    *,
+    from_s: float = 0.0,
+    until_s: float = math.inf,
+    after: str | None = None,
+    limit: int,
+) -> list[Sentence]:
+    """Read a part of a meeting's sentences in reading order. Retracted ones are left out.
+
+    Args:
+        from_s: the earliest end of a sentence, in seconds from the meeting's start.
+        until_s: the latest start of a sentence, in the same seconds.
+        after: id of the last sentence of the previous page; None for the first page.
+        limit: most sentences to return.
+
+    Raises:
+        InvalidInputError: the meeting never had the sentence `after`.
+    """
+    ids = {"team_id": team_id, "meeting_id": meeting_id, "after": after}
+    if after is not None and (await conn.execute(_CURSOR_PLACE, ids)).one_or_none() is None:
+        raise InvalidInputError("after", "must be the `after` of the previous page")
+    rows = await conn.execute(_SENTENCE_PAGE, ids | {"from_s": from_s, "until_s": until_s, "limit": limit})
+    return [_to_sentence(row) for row in rows.mappings()]
+
+
+async def read_captions_of_sentences(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, language: str, sentence_ids: Sequence[str]
+) -> dict[str, Caption]:
+    """Read the captions of a meeting's sentences in one language, by the ids of the sentences. Some may have none."""
+    values = {"team_id": team_id, "meeting_id": meeting_id, "language": language, "sentence_ids": list(sentence_ids)}
+    rows = await conn.execute(_CAPTIONS_OF_SENTENCES, values)
+    return {caption.sentence_id: caption for caption in map(_to_caption, rows.mappings())}
 
 
 async def read_captions(

@@ -4,6 +4,8 @@
 by `operators.subtitles` and `operators.transcripts`.
 """
 
-from serve.http.exports.routes import router
+from serve.http.exports.renderer import render_export
+from serve.http.exports.routes import read_stored_transcript, router
+from serve.http.exports.transcript import select_export
 
-__all__ = ["router"]
+__all__ = ["read_stored_transcript", "render_export", "router", "select_export"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
 from operators.fields import Language
-from serve.http.dependencies.services import ServicesDep
+from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.exports.file_names import content_disposition
 from serve.http.exports.renderer import render_export
 from serve.http.exports.transcript import (
@@ -80,12 +81,32 @@ async def export_meeting(
     Notes that aren't written are counted, and an insight that failed is listed with its reason. A ZIP has the meeting in each
     other format and language, and the rows of its insights as CSV.
     """
-    parts = select_parts(file_format, include)
+    transcript = await read_stored_transcript(services, meeting_id, select_parts(file_format, include))
+    selection = select_export(transcript, file_format, text, language)
+    async with _rendering:
+        content = await asyncio.to_thread(render_export, transcript, selection)
+    headers = {"Content-Disposition": content_disposition(transcript.title, selection)}
+    return Response(content, media_type=_MEDIA_TYPES[file_format], headers=headers)
+
+
+async def read_stored_transcript(
+    services: Services, meeting_id: UUID, parts: Collection[ExportPart] = ()
+) -> Transcript:
+    """Read a meeting of the team with its sentences and captions, all in the same state.
+
+    Args:
+        services: the services of the replica.
+        meeting_id: the meeting.
+        parts: what to read beside the transcript.
+
+    Raises:
+        NotFoundError: the team has no such meeting.
+    """
     async with services.database.connect() as conn:
         # A live meeting changes between two queries.
         await conn.execution_options(isolation_level="REPEATABLE READ")
         meeting = (DEFAULT_TEAM_ID, meeting_id)
-        transcript = Transcript(
+        return Transcript(
             await meeting_queries.read_meeting(conn, *meeting),
             await transcript_queries.read_sentences(conn, *meeting),
             await transcript_queries.read_captions(conn, *meeting),
@@ -94,8 +115,3 @@ async def export_meeting(
             if "insights" in parts
             else (),
         )
-    selection = select_export(transcript, file_format, text, language)
-    async with _rendering:
-        content = await asyncio.to_thread(render_export, transcript, selection)
-    headers = {"Content-Disposition": content_disposition(transcript.title, selection)}
-    return Response(content, media_type=_MEDIA_TYPES[file_format], headers=headers)
