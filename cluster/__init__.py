@@ -6,6 +6,7 @@
 - `cluster.diagnostics`: the checks of `parley doctor`.
 - `cluster.fireflies_sim`: a stand-in for Fireflies, to try its connector without an account.
 - `cluster.settings`, `engine_plan`, `api_client`: settings, engine selection, the HTTP client.
+- `cluster.mcp_bridge`: connects assistants that start a command to the endpoint `/mcp`.
 
 `deploy/` holds the image, the manifests and the Grafana dashboard. No other package imports this one. Every Ray worker
 imports it, so it imports nothing by itself.

@@ -39,7 +39,7 @@ def identify_server(url: str) -> ServerKind:
         `parley`, `nobody` if no server accepts connections, or `other`. A Parley that is still starting is `other` too.
     """
     try:
-        response = httpx.get(f"{url}/health", timeout=IDENTIFY_TIMEOUT_S, trust_env=not _is_loopback(url))
+        response = httpx.get(f"{url}/health", timeout=IDENTIFY_TIMEOUT_S, trust_env=not is_loopback(url))
         return "parley" if response.is_success and response.json() == {"status": "up"} else "other"
     except (httpx.ConnectError, httpx.ConnectTimeout):
         return "nobody"
@@ -47,7 +47,7 @@ def identify_server(url: str) -> ServerKind:
         return "other"
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     """Return whether a URL is on this machine, in which case a proxy of the environment is bypassed."""
     return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
 
@@ -88,7 +88,7 @@ class ApiClient:
     """
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=REQUEST_TIMEOUT_S, trust_env=not _is_loopback(url))
+        self._http = httpx.AsyncClient(base_url=url, timeout=REQUEST_TIMEOUT_S, trust_env=not is_loopback(url))
 
     async def __aenter__(self) -> ApiClient:
         return self

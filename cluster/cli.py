@@ -20,6 +20,7 @@ from cluster.commands import (
     fireflies_sim,
     insights,
     lanes,
+    mcp,
     meetings,
     models,
     notes,
@@ -47,6 +48,7 @@ app.add_typer(meetings.app, rich_help_panel=USE_PANEL, name="meetings")
 app.command(rich_help_panel=USE_PANEL, epilog=notes.EXAMPLES)(notes.notes)
 app.command(rich_help_panel=USE_PANEL, epilog=insights.EXAMPLES)(insights.insights)
 app.command(rich_help_panel=USE_PANEL, epilog=ask.EXAMPLES)(ask.ask)
+app.command(rich_help_panel=USE_PANEL, epilog=mcp.EXAMPLES)(mcp.mcp)
 app.add_typer(fireflies.app, rich_help_panel=USE_PANEL, name="fireflies")
 app.add_typer(config.app, rich_help_panel=RUN_PANEL, name="config")
 app.add_typer(database.app, rich_help_panel=RUN_PANEL, name="database")

@@ -16,6 +16,7 @@ __all__ = [
     "fireflies_sim",
     "insights",
     "lanes",
+    "mcp",
     "meetings",
     "models",
     "notes",
