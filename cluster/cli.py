@@ -24,6 +24,7 @@ from cluster.commands import (
     meetings,
     models,
     notes,
+    openapi,
     recording_import,
     replay,
     sources,
@@ -54,6 +55,7 @@ app.add_typer(config.app, rich_help_panel=RUN_PANEL, name="config")
 app.add_typer(database.app, rich_help_panel=RUN_PANEL, name="database")
 app.add_typer(lanes.app, rich_help_panel=RUN_PANEL, name="lanes")
 app.add_typer(models.app, rich_help_panel=RUN_PANEL, name="models")
+app.command(rich_help_panel=USE_PANEL, epilog=openapi.EXAMPLES)(openapi.openapi)
 app.add_typer(sources.app, rich_help_panel=USE_PANEL, name="sources")
 app.command(rich_help_panel=USE_PANEL, epilog=replay.EXAMPLES)(replay.replay)
 app.command(rich_help_panel=CHECK_PANEL, epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -20,6 +20,7 @@ __all__ = [
     "meetings",
     "models",
     "notes",
+    "openapi",
     "recording_import",
     "replay",
     "sources",

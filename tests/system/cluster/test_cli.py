@@ -18,7 +18,7 @@ from tests.harness.processes.parley_command import ROOT, run_parley
 
 COMMANDS = (
     *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),
-    *("ask", "insights", "notes", "database", "fireflies", "fireflies-sim", "mcp", "sources", "webhooks"),
+    *("ask", "insights", "notes", "database", "fireflies", "fireflies-sim", "mcp", "openapi", "sources", "webhooks"),
 )
 MEETINGS = ("list", "show", "export", "end", "rename-speaker")
 SCRIPT = Path(sys.executable).parent / "parley"

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from storage.postgres import transcript_imports
 from storage.postgres.engine_config_versions import save_settings_config
 from tests.harness.api.fireflies_account import sign, store_account, store_session
 from tests.harness.api.server_thread import run_api
+from tests.harness.processes.parley_command import run_parley
 from tests.integration.serve.http.test_dead_letter_routes import store_dead_letter
 from tests.integration.serve.http.test_webhook_routes import store_disabled_webhook
 
@@ -209,6 +211,15 @@ async def test_every_schema_reference_is_defined(stage: ApiHarness) -> None:
     assert {"Problem", "FieldError"} <= references <= schemas.keys()
     # FastAPI's own error, which this API never returns.
     assert "HTTPValidationError" not in schemas
+
+
+async def test_the_command_prints_the_description_of_the_running_api(stage: ApiHarness, tmp_path: Path) -> None:
+    served = (await stage.http.get("/openapi.json")).json()
+    printed = run_parley("openapi")
+    assert (printed.returncode, json.loads(printed.stdout)) == (0, served)
+    path = tmp_path / "openapi.json"
+    assert run_parley("openapi", "--output", path).returncode == 0
+    assert path.read_text(encoding="utf-8") == printed.stdout
 
 
 async def test_operation_ids_are_the_names_of_the_routes(stage: ApiHarness) -> None:
