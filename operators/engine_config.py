@@ -6,6 +6,7 @@ only the name of the environment variable that holds a key.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -27,8 +28,8 @@ from operators.errors import InvalidInputError
 from operators.fields import Name, StrictModel, to_invalid_input_error
 from operators.json_values import JsonObject
 
-Role = Literal["translation", "insight", "chat"]
-ROLES: tuple[Role, ...] = ("translation", "insight", "chat")
+Role = Literal["translation", "insight", "chat", "embedding"]
+ROLES: tuple[Role, ...] = ("translation", "insight", "chat", "embedding")
 
 
 def _check_server_url(url: str) -> str:
@@ -155,8 +156,15 @@ class TritonConfig(_BaseEngineConfig):
     key: SecretVariable | None = None
 
 
+class E5Config(_BaseEngineConfig):
+    """Multilingual E5 small, on the CPU. It comes with Parley's `embedded` extra, and supports the role `embedding` only."""
+
+    kind: Literal["e5"] = "e5"
+    replicas: Count = 0
+
+
 RemoteEngineConfig = OpenAiConfig | TranslationV3Config | TritonConfig
-EngineConfig = FirefoxConfig | VllmConfig | LlamaCppConfig | RemoteEngineConfig
+EngineConfig = FirefoxConfig | VllmConfig | LlamaCppConfig | E5Config | RemoteEngineConfig
 AnyEngineConfig = Annotated[EngineConfig, Field(discriminator="kind")]
 REMOTE_ENGINE_TYPES = (OpenAiConfig, TranslationV3Config, TritonConfig)
 """The engines whose model is on a remote server. A replica switches to another such engine without a restart."""
@@ -172,6 +180,8 @@ class EnginesConfig(StrictModel):
     translation: tuple[EngineName, ...] = ()
     insight: tuple[EngineName, ...] = ()
     chat: tuple[EngineName, ...] = ()
+    # Omitted without engines: releases that don't know this role refuse unknown fields, and read all other versions.
+    embedding: tuple[EngineName, ...] = Field(default=(), exclude_if=operator.not_)
 
     @model_validator(mode="after")
     def _check_roles(self) -> EnginesConfig:
@@ -182,8 +192,8 @@ class EnginesConfig(StrictModel):
             for name in names:
                 if name not in self.engines:
                     raise ValueError(f"{role} names {name}, which is not among the engines")
-                if role != "translation" and isinstance(self.engines[name], FirefoxConfig):
-                    raise ValueError(f"{role} can't be served by {name}: Firefox's models only translate")
+                if obstacle := _find_obstacle(role, self.engines[name]):
+                    raise ValueError(f"{role} can't be served by {name}: {obstacle}")
         return self
 
     def engines_for(self, role: Role) -> tuple[str, ...]:
@@ -193,6 +203,17 @@ class EnginesConfig(StrictModel):
     def serve_app_names(self, role: Role) -> tuple[str, ...]:
         """Return the names of the Serve applications of a role's engines, the preferred one first."""
         return tuple(serve_app_name(role, name) for name in self.engines_for(role))
+
+
+def _find_obstacle(role: Role, engine: EngineConfig) -> str | None:
+    """Return why an engine can't serve a role; None if it can."""
+    if role != "translation" and isinstance(engine, FirefoxConfig):
+        return "Firefox's models only translate"
+    if role != "embedding" and isinstance(engine, E5Config):
+        return "E5 only embeds texts"
+    if role == "embedding" and not isinstance(engine, E5Config | OpenAiConfig):
+        return "only the kinds e5 and openai embed texts"
+    return None
 
 
 def serve_app_name(role: Role, engine: str) -> str:
@@ -247,6 +268,8 @@ def display_name(engine: EngineConfig) -> str:
             return f"{PurePath(engine.model).name} in vLLM"
         case LlamaCppConfig():
             return f"{PurePath(engine.model).name} in llama.cpp"
+        case E5Config():
+            return "Multilingual E5 small"
         case TranslationV3Config():
             return f"a translation service on {urlsplit(engine.url).hostname}"
         case OpenAiConfig() | TritonConfig():

@@ -51,13 +51,15 @@ def history(
     """List the versions, newest first."""
     from rich.table import Table
 
+    from operators.engine_config import ROLES
+
     response = call_api(find_running_server(server), lambda client: client.model_versions(limit))
     if as_json:
         print_json(response)
         return
-    table = Table("version", "since", "origin", "translation", "insight", "chat", "note")
+    table = Table("version", "since", "origin", *ROLES, "note")
     for version in response["versions"]:
-        roles = [", ".join(version["config"][role]) or "off" for role in ("translation", "insight", "chat")]
+        roles = [", ".join(version["config"].get(role, ())) or "off" for role in ROLES]
         table.add_row(
             str(version["version"]),
             version["created_at"][:19].replace("T", " "),
@@ -115,6 +117,8 @@ def _read_file(file: Path) -> str:
 def _print_config(models: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from operators.engine_config import ROLES
+
     note = f": {models['note']}" if models["note"] else ""
     results.print(f"Version {models['version']}, {_ORIGIN_LABELS[models['origin']]}{note}", markup=False)
     table = Table("role", "engine", "description", "state", "problem")
@@ -126,8 +130,8 @@ def _print_config(models: dict[str, Any]) -> None:
             engine_status["state"],
             engine_status["problem"],
         )
-    for role in ("translation", "insight", "chat"):
-        if not models["config"][role]:
+    for role in ROLES:
+        if not models["config"].get(role):
             table.add_row(role, "", "off", "", "")
     results.print(table)
     unused = set(models["config"]["engines"]) - {engine_status["engine"] for engine_status in models["engines"]}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from operators.engine_config import (
     REMOTE_ENGINE_TYPES,
+    E5Config,
     EngineConfig,
     FirefoxConfig,
     LlamaCppConfig,
@@ -125,6 +126,8 @@ def build_language_model(config: EngineConfig) -> protocol.Engine[Prompt]:
             return LlamaCppEngine(Path(config.model), thread_arguments | config.arguments)
         case FirefoxConfig():
             raise SetupError("Firefox's models translate and do nothing else")
+        case E5Config():
+            raise SetupError("E5 embeds texts and does nothing else")
 
 
 def build_remote_engine(config: RemoteEngineConfig, key: str | None) -> protocol.Engine[Prompt]:

@@ -37,6 +37,9 @@ def test_serve_app_names_list_the_preferred_engine_first() -> None:
         ({"translation": ["huge"]}, "the configuration", "translation names huge, which is not among the engines"),
         ({"translation": ["big", "big"]}, "the configuration", "translation must not name an engine twice"),
         ({"insight": ["small"]}, "the configuration", "insight can't be served by small"),
+        ({"embedding": ["big"]}, "the configuration", "embedding can't be served by big: only the kinds e5 and openai"),
+        ({"embedding": ["small"]}, "the configuration", "embedding can't be served by small: Firefox's models only"),
+        ({"engines": {"e5": {"kind": "e5"}}, "chat": ["e5"]}, "the configuration", "E5 only embeds texts"),
         ({"engines": {"Big One": {"kind": "firefox"}}}, "engines.Big One.[key]", "pattern"),
         ({"engines": {"a": {"kind": "magic"}}}, "engines.a", "'firefox', 'vllm'"),
         ({"engines": {"a": {"kind": "vllm"}}}, "engines.a.vllm.model", "Field required"),
@@ -66,6 +69,15 @@ def test_invalid_config_names_the_field_without_the_value(change: dict[str, Any]
     assert caught.value.field == field
     assert fix in caught.value.fix
     assert "swordfish" not in str(caught.value)
+
+
+def test_a_config_without_embeddings_has_no_field_that_older_releases_refuse() -> None:
+    assert "embedding" not in EnginesConfig().model_dump_json()
+    engines = {"e5": {"kind": "e5"}, "server": SERVER}
+    config = parse_engines_config({"engines": engines, "embedding": ["e5", "server"]})
+    assert parse_engines_config(config.model_dump_json()) == config
+    assert config.serve_app_names("embedding") == ("embedding-e5", "embedding-server")
+    assert (config.engines["e5"].replicas, config.engines["e5"].replica_limit) == (0, 1)
 
 
 def test_invalid_json_is_rejected() -> None:

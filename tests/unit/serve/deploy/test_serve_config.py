@@ -72,7 +72,7 @@ def test_api_application_uses_the_stores_from_the_environment(stores: None) -> N
             "translation",
             {"engine": {"kind": "magic"}},
             "engine",
-            "'firefox', 'vllm', 'llamacpp', 'openai', 'proxy', 'triton'",
+            "'firefox', 'vllm', 'llamacpp', 'e5', 'openai', 'proxy', 'triton'",
         ),
         ("translation", {"engine": {"kind": "vllm"}}, "engine.vllm.model", "Field required"),
         ("translation", {"cached": -1}, "cached", "greater than or equal to 0"),
