@@ -1,11 +1,11 @@
 """The domain model and the pure stream logic: no clock, no I/O; time is data.
 
 `entries` has the log's entries. The operators are `dedup`, `sentences`, `context_window`, `note_buffer` and `ticks`. Here are
-also the requests to translation and insight engines, and the engines' configuration. `token_estimate` estimates a text's tokens.
-`insights` has the templates and the evidence of insights, and `chat` the questions about meetings. `webhooks` has outbound
-webhooks as data, and `errors` the errors of the whole project. `subtitles` and `transcripts` read files. `sources` reads messages
-of other services, and `word_lists` reads words by language. `address_check` says to which addresses Parley connects for users of
-its API.
+also the requests to translation, insight and embedding engines, and the engines' configuration. `token_estimate` estimates a
+text's tokens. `insights` has the templates and the evidence of insights, and `chat` the questions about meetings. `webhooks`
+has outbound webhooks as data, and `errors` the errors of the whole project. `subtitles` and `transcripts` read files. `sources`
+reads messages of other services, and `word_lists` reads words by language. `address_check` says to which addresses Parley
+connects for users of its API.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
 """
@@ -17,6 +17,7 @@ __all__ = [
     "context_window",
     "dedup",
     "drafts",
+    "embeddings",
     "engine_config",
     "entries",
     "errors",

@@ -1,9 +1,10 @@
-"""Calls of the insight applications on Ray Serve: running notes, and what else a language model says about a meeting.
+"""Calls of the insight and embedding applications on Ray Serve: running notes, answers about meetings, vectors of texts.
 
 Importing this package imports Ray Serve. `flows.lane` must not import it: a lane gets its write function as an argument.
 """
 
+from flows.insight.embedding_client import EmbeddingClient
 from flows.insight.insight_client import InsightClient, configured_insight_applications
 from flows.insight.note_templates import NoteTemplates
 
-__all__ = ["InsightClient", "NoteTemplates", "configured_insight_applications"]
+__all__ = ["EmbeddingClient", "InsightClient", "NoteTemplates", "configured_insight_applications"]

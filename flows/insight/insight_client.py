@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import structlog
-
+from flows.insight.application_failover import ApplicationFailover
 from flows.insight.note_templates import NoteTemplates
-from flows.serve_application import ServeApplication
-from operators.errors import DeferredError, UnavailableError
 from operators.insight_requests import Insight, InsightRequest
 from operators.note_requests import NoteRequest, note_insight_request
 from storage.postgres.engine_config_versions import EngineConfigWatcher
 
-log = structlog.get_logger(__name__)
-
 
 def configured_insight_applications(
-    following: EngineConfigWatcher, role: Literal["insight", "chat"] = "insight"
+    following: EngineConfigWatcher, role: Literal["insight", "chat", "embedding"] = "insight"
 ) -> Callable[[], Sequence[str]]:
     """Return a function that reads a role's applications from the configuration in force. Without one there are none.
 
@@ -44,12 +38,11 @@ class InsightClient:
     """
 
     def __init__(self, names: Callable[[], Sequence[str]], templates: NoteTemplates | None = None) -> None:
-        self._names, self._templates = names, templates
-        self._applications: dict[tuple[asyncio.AbstractEventLoop, str], ServeApplication] = {}
+        self._applications, self._templates = ApplicationFailover(names, "insights"), templates
 
     def is_configured(self) -> bool:
         """Whether an engine serves insights."""
-        return bool(self._names())
+        return self._applications.is_configured()
 
     async def answer(self, request: InsightRequest) -> Insight:
         """Answer a request with the first engine that is available.
@@ -59,17 +52,7 @@ class InsightClient:
             UnavailableError: no engine is available. It is the error of the last one.
             RayTaskError: an engine can never answer this request. It is an instance of that error's type as well.
         """
-        unavailable: UnavailableError | None = None
-        for name in self._names():
-            # Clients are per event loop: a task of one loop can't wake a waiter in another loop.
-            key = (asyncio.get_running_loop(), name)
-            application = self._applications.setdefault(key, ServeApplication(name, "insight"))
-            try:
-                return await application.call("answer", request)
-            except UnavailableError as error:
-                log.info("an insight engine is unavailable", application=name, error=type(error).__name__)
-                unavailable = error
-        raise unavailable or DeferredError("no engine serves insights")
+        return await self._applications.call("answer", request)
 
     async def write_note(self, request: NoteRequest) -> Insight:
         """Write a note.
