@@ -9,27 +9,30 @@ from typing import Any, cast
 import httpx2
 import openai
 import structlog
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit, Timeout, omit
+from openai import Omit, Timeout, omit
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
 
-from operators.errors import MalformedResponseError, UnavailableError, UnreachableError
+from operators.errors import MalformedResponseError, UnavailableError
 from serve.engines.protocol import Generation, Prompt, ReasoningOnlyError, StreamAccumulator, generate_token, probe
 from serve.engines.remote.chat_completions import CompletionDelta, read_completion
 from serve.engines.remote.finish_reasons import parse_finish_reason
+from serve.engines.remote.openai_client import (
+    CONNECT_S,
+    DEFAULT_TIMEOUT,
+    WRITE_S,
+    make_openai_client,
+    map_connection_error,
+)
 from serve.engines.remote.request_parameters import (
     OptionalParameter,
     build_parameters,
     find_unsupported_parameter,
     without_system_role,
 )
-from serve.engines.server_errors import error_from_status, is_loopback
+from serve.engines.server_errors import error_from_status
 
 log = structlog.get_logger(__name__)
-
-_CONNECT_S, _WRITE_S = 5.0, 10.0
-_TIMEOUT = Timeout(connect=_CONNECT_S, read=30.0, write=_WRITE_S, pool=None)
-"""Seconds. A server that sends nothing for the read timeout has lost the request, and the caller may retry."""
 
 
 class OpenAiEngine:
@@ -50,14 +53,7 @@ class OpenAiEngine:
         self.version = model
         self._body = dict(body or {})
         self._omitted = frozenset[OptionalParameter]()
-        # The caller retries, within a deadline that this client doesn't know.
-        self._client = AsyncOpenAI(
-            base_url=url,
-            api_key=(key or "").strip() or "none",
-            timeout=_TIMEOUT,
-            max_retries=0,
-            http_client=DefaultAsyncHttpxClient(trust_env=not is_loopback(url)),
-        )
+        self._client = make_openai_client(url, key)
 
     def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt. Closing the stream early closes the connection, at which servers cancel the request.
@@ -67,7 +63,7 @@ class OpenAiEngine:
             UnavailableError: the server can't be reached, rejects the key or the model, or is overloaded.
             MalformedResponseError: the response is no answer, or was interrupted.
         """
-        return self._generate_within(request, _TIMEOUT)
+        return self._generate_within(request, DEFAULT_TIMEOUT)
 
     @property
     def omitted_parameters(self) -> tuple[OptionalParameter, ...]:
@@ -85,7 +81,7 @@ class OpenAiEngine:
             ModelLoadingError: the server reports that it loads its model.
             UnavailableError: the server does not answer.
         """
-        timeout = Timeout(connect=_CONNECT_S, read=silence_s, write=_WRITE_S, pool=None)
+        timeout = Timeout(connect=CONNECT_S, read=silence_s, write=WRITE_S, pool=None)
         await generate_token(lambda prompt: self._generate_within(prompt, timeout))
 
     async def check_health(self) -> None:
@@ -120,7 +116,7 @@ class OpenAiEngine:
             retry_after = error.response.headers.get("retry-after")
             raise error_from_status(error.status_code, error.body, prompt, retry_after) from None
         except openai.APIConnectionError as error:
-            raise _connection_error(error) from None
+            raise map_connection_error(error) from None
         except (openai.APIError, httpx2.HTTPError) as error:
             raise UnavailableError(f"the model's server: {type(error).__name__}") from None
         except (ValueError, TypeError, AttributeError) as error:
@@ -181,16 +177,6 @@ class OpenAiEngine:
             parameters=sorted(omitted - self._omitted),
         )
         self._omitted |= omitted
-
-
-def _connection_error(error: openai.APIConnectionError) -> UnavailableError:
-    """Map a connection error. `UnreachableError` means that the server never received the request."""
-    cause = error.__cause__
-    if isinstance(cause, httpx2.ReadTimeout):
-        return UnavailableError("the model's server sent nothing for too long")
-    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return UnreachableError("the model's server can't be reached at its address")
-    return UnavailableError(f"the model's server: {type(error).__name__}")
 
 
 def _response_format(schema: Mapping[str, Any] | None) -> ResponseFormatJSONSchema | Omit:
