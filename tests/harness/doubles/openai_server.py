@@ -1,6 +1,6 @@
-"""A small server with the streamed part of OpenAI's Chat Completions API that an engine uses.
+"""A small server with the parts of OpenAI's API that engines use: streamed Chat Completions, and Embeddings.
 
-Its answer repeats the words of the last message, one word a chunk. Some words change that:
+Its completion repeats the words of the last message, one word a chunk. Some words change that:
 
 - `status 429 [seconds]` at the start: this error status, with Retry-After;
 - `break-off`: the stream ends without an end; `fail`: an error within the stream; `send:0`: a malformed chunk by its number;
@@ -14,6 +14,9 @@ the last line is the sentence to translate.
 - `as:error:` with a code: an error with status 200 instead of an answer; `as:error-within`: the same in a stream;
 - `as:moderated`: a refusal of this request, which quotes it.
 
+A vector counts the letters of its text, and isn't of unit length. The vectors arrive in reverse order. The texts `status 429`
+and `as:moderated` work as above.
+
 The attributes of `OpenAiServerState` apply to all requests.
 """
 
@@ -26,6 +29,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from string import ascii_lowercase
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -46,7 +50,7 @@ MALFORMED_CHUNKS = (
 """Chunks that overloaded gateways send within a stream, for the word `send:` and an index."""
 MAX_WORDS = 4_000
 """Words of the longest message that the model accepts."""
-MODEL = "echo-1"
+MODEL, EMBEDDING_MODEL = "echo-1", "letters-1"
 API_KEY = "sk-test"
 
 
@@ -62,6 +66,7 @@ class OpenAiServerState:
         loading_s: seconds to load the model; a request that is cancelled meanwhile restarts the loading. 0 ends it.
         loading_responses: number of further requests that get status 503, as while a model loads.
         busy_responses: number of further requests that get status 429, with a date as Retry-After.
+        embedding_answer: the body of each answer with vectors; None for the vectors.
         reply_to: returns the answer to the last line; None if the answer repeats the words.
     """
 
@@ -72,6 +77,7 @@ class OpenAiServerState:
     loading_s: float = 0.0
     loading_responses: int = 0
     busy_responses: int = 0
+    embedding_answer: bytes | None = None
     reply_to: Callable[[str], str] | None = None
 
 
@@ -139,6 +145,34 @@ def _build_app(state: OpenAiServerState) -> FastAPI:
                 int(words[1]), "as asked", {"Retry-After": _retry_after(words[2])} if len(words) > 2 else {}
             )
         return StreamingResponse(_stream(state, body, words, modes), media_type="text/event-stream")
+
+    @app.post("/v1/embeddings")
+    async def embed(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        body = await request.json()
+        state.bodies.append(body)
+        texts: list[str] = body["input"]
+        if request.headers.get("authorization") != f"Bearer {API_KEY}":
+            return _error_response(401, "Incorrect API key provided")
+        if body["model"] != EMBEDDING_MODEL:
+            return _error_response(404, f"The model {body['model']} does not exist")
+        if state.refusal_status is not None:
+            return _error_response(state.refusal_status, "as it stands")
+        if "" in texts:
+            return _error_response(400, "'$.input' is invalid")
+        if moderated := next((text for text in texts if text.startswith("as:moderated")), None):
+            return _error_response(400, f"Input data may contain inappropriate content: {moderated}")
+        if status := next((text.split()[1] for text in texts if text.startswith("status ")), None):
+            return _error_response(int(status), "as asked")
+        deadline = time.monotonic() + state.loading_s
+        while time.monotonic() < deadline and not await request.is_disconnected():
+            await asyncio.sleep(PIECE_S)
+        if state.embedding_answer is not None:
+            return Response(state.embedding_answer, media_type="application/json")
+        vectors = [
+            {"object": "embedding", "index": k, "embedding": [text.lower().count(letter) for letter in ascii_lowercase]}
+            for k, text in enumerate(texts)
+        ]
+        return JSONResponse({"object": "list", "model": EMBEDDING_MODEL, "data": vectors[::-1]})
 
     return app
 
