@@ -16,7 +16,7 @@ from operators.engine_config import ROLES, EngineConfig, EnginesConfig, Role, se
 from operators.errors import SetupError
 from serve.app_options import TranslationOptions
 from serve.application_status import fetch_application_statuses
-from serve.deploy.builders import build_insight, build_translation
+from serve.deploy.builders import build_embedding, build_insight, build_translation
 from serve.ray_internals import delete_app_in_background
 from storage.connections import sync_engine
 from storage.postgres.engine_config_versions import EngineConfigRecord, EngineConfigWatcher, record_problems
@@ -148,9 +148,13 @@ class ModelDeployer:
 
     def _build(self, desired: _DesiredApplication) -> Application:
         engine = desired.engine
-        if desired.role == "translation":
-            return build_translation(TranslationOptions(engine=engine, models=self._models))
-        return build_insight(engine)
+        match desired.role:
+            case "translation":
+                return build_translation(TranslationOptions(engine=engine, models=self._models))
+            case "insight" | "chat":
+                return build_insight(engine)
+            case "embedding":
+                return build_embedding(engine)
 
 
 def _desired_applications(config: EnginesConfig) -> dict[str, _DesiredApplication]:

@@ -1,6 +1,8 @@
-"""Builds the Serve applications: translation and insight, which have no HTTP route, and `api`, which serves all routes."""
+"""Builds the Serve applications: translation, insight and embedding without an HTTP route, and `api`, which serves all routes."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from fastapi import FastAPI
 from ray import serve as ray_serve
@@ -9,7 +11,8 @@ from ray.serve import Application
 from operators.engine_config import DEFAULT_TRANSLATION_APP, EngineConfig
 from serve.app_options import ApiOptions, TranslationOptions
 from serve.deploy.deployment import QUIET_LOGGING, make_deployment
-from serve.deploy.engine_factory import EngineFactory, check_requirements
+from serve.deploy.engine_factory import EngineFactory, build_embedding_engine, check_requirements
+from serve.embedding.embedding_service import EmbeddingService
 from serve.insight.insight_service import InsightService
 from serve.translation.translation_service import TranslationService
 
@@ -30,6 +33,7 @@ __all__ = [
     "ApiOptions",
     "TranslationOptions",
     "build_api",
+    "build_embedding",
     "build_insight",
     "build_translation",
 ]
@@ -73,6 +77,28 @@ def build_insight(engine: EngineConfig) -> Application:
         downscale_delay_s=INSIGHT_DOWNSCALE_DELAY_S,
         shutdown_timeout_s=INSIGHT_SHUTDOWN_TIMEOUT_S,
     )(InsightService).bind(maker.create_language_model, swap_engine=maker.swap)
+
+
+def build_embedding(engine: EngineConfig) -> Application:
+    """Build an embedding application. Run it without a route.
+
+    Its handle answers `embed.remote(EmbeddingRequest)` with `Embeddings`. Cancel a call to drop its texts that still wait.
+
+    Args:
+        engine: the engine's configuration.
+
+    Raises:
+        SetupError: this machine lacks a requirement of the engine; the message names it.
+    """
+    check_requirements(engine)
+    # Another model needs other vectors of everything, so a restart of the replicas costs little.
+    return make_deployment(
+        "EmbeddingService",
+        engine,
+        downscale_delay_s=INSIGHT_DOWNSCALE_DELAY_S,
+        shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
+        swaps_remote_engines=False,
+    )(EmbeddingService).bind(partial(build_embedding_engine, engine))
 
 
 def build_api(options: ApiOptions) -> Application:

@@ -29,7 +29,12 @@ _CODE_VERSION = uuid4().hex
 
 
 def make_deployment(
-    name: str, engine: EngineConfig, downscale_delay_s: float, shutdown_timeout_s: float
+    name: str,
+    engine: EngineConfig,
+    downscale_delay_s: float,
+    shutdown_timeout_s: float,
+    *,
+    swaps_remote_engines: bool = True,
 ) -> Callable[[type[Any]], Deployment]:
     """Return a decorator that makes a deployment of a service's class. A replica that stops closes its service.
 
@@ -38,12 +43,14 @@ def make_deployment(
         engine: the engine's configuration, with its number of replicas.
         downscale_delay_s: seconds of lower load before a replica is removed. Loading a model again costs more than keeping it.
         shutdown_timeout_s: seconds for which a stopping replica may finish its running calls.
+        swaps_remote_engines: whether a running replica swaps its remote engine for another, by the service's `reconfigure`.
+            Otherwise a change of the engine restarts the replicas.
     """
+    is_swapped = swaps_remote_engines and isinstance(engine, REMOTE_ENGINE_TYPES)
     with_options = ray_serve.deployment(
         name=name,
         **_replica_options(engine, downscale_delay_s),
-        # A running replica can swap its remote engine for another.
-        user_config=engine.model_dump() if isinstance(engine, REMOTE_ENGINE_TYPES) else None,
+        user_config=engine.model_dump() if is_swapped else None,
         max_ongoing_requests=engine.ongoing,
         max_queued_requests=engine.queued,
         ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
@@ -63,7 +70,7 @@ def make_deployment(
 
         deployed = with_options(Replica)
         # With the same version, a deployment that is run again keeps its replicas.
-        return with_version(deployed, _CODE_VERSION) if isinstance(engine, REMOTE_ENGINE_TYPES) else deployed
+        return with_version(deployed, _CODE_VERSION) if is_swapped else deployed
 
     return decorate
 

@@ -20,9 +20,16 @@ from operators.engine_config import (
 )
 from operators.errors import SetupError
 from serve.engines import protocol
+from serve.engines.embedding_engine import EmbeddingEngine
 from serve.engines.protocol import Prompt, TranslationEngine
 from serve.engines.remote.hot_swap import HotSwapEngine
-from serve.engines.selection import VLLM_MISSING_MESSAGE, find_model_problem, is_vllm_installed
+from serve.engines.selection import (
+    E5_MISSING_MESSAGE,
+    VLLM_MISSING_MESSAGE,
+    find_model_problem,
+    is_e5_installed,
+    is_vllm_installed,
+)
 from serve.translation.llm.translator import LlmTranslator
 
 if TYPE_CHECKING:
@@ -130,6 +137,28 @@ def build_language_model(config: EngineConfig) -> protocol.Engine[Prompt]:
             raise SetupError("E5 embeds texts and does nothing else")
 
 
+def build_embedding_engine(config: EngineConfig) -> EmbeddingEngine:
+    """Make an engine that embeds texts.
+
+    Args:
+        config: the engine's configuration.
+
+    Raises:
+        SetupError: the engine can't be made here, or its kind doesn't embed texts; the message names what is missing.
+    """
+    match config:
+        case E5Config():
+            from serve.engines.local.e5 import E5Engine
+
+            return E5Engine()
+        case OpenAiConfig():
+            from serve.engines.remote.openai_embeddings import OpenAiEmbeddingEngine
+
+            return OpenAiEmbeddingEngine(config.url, config.model, read_api_key(config.key), config.body)
+        case _:
+            raise SetupError(f"engines of the kind {config.kind} don't embed texts")
+
+
 def build_remote_engine(config: RemoteEngineConfig, key: str | None) -> protocol.Engine[Prompt]:
     """Make a remote engine without a circuit breaker.
 
@@ -171,6 +200,8 @@ def check_requirements(config: EngineConfig, model_setting: str = "model") -> No
             raise SetupError(f"{model_setting}: {problem}")
         if not is_vllm_installed():
             raise SetupError(VLLM_MISSING_MESSAGE)
+    if isinstance(config, E5Config) and not is_e5_installed():
+        raise SetupError(E5_MISSING_MESSAGE)
     if isinstance(config, REMOTE_ENGINE_TYPES):
         read_api_key(config.key)
 
