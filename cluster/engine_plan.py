@@ -11,6 +11,7 @@ from cluster.settings import Settings
 from operators.engine_config import (
     REMOTE_ENGINE_TYPES,
     ROLES,
+    E5Config,
     EngineConfig,
     EngineName,
     EnginesConfig,
@@ -24,12 +25,18 @@ from operators.engine_config import (
 from operators.errors import InvalidInputError, SetupError
 from serve.deploy.engine_factory import check_requirements
 from serve.engines.gpus import Gpu, find_gpus
-from serve.engines.selection import EngineSelection, select_insight_engine, select_translation_engine
+from serve.engines.selection import (
+    EngineSelection,
+    select_embedding_engine,
+    select_insight_engine,
+    select_translation_engine,
+)
 
 if TYPE_CHECKING:
-    from serve.deploy.preflight import PreflightResult
+    from serve.deploy.preflight import PreflightProbe, PreflightResult
 
-TRANSLATION_KEY, INSIGHT_KEY = "PARLEY_TRANSLATION_KEY", "PARLEY_INSIGHT_KEY"
+_TRANSLATION_KEY, _INSIGHT_KEY = "PARLEY_TRANSLATION_KEY", "PARLEY_INSIGHT_KEY"
+_EMBEDDING_KEY = "PARLEY_EMBEDDING_KEY"
 _SHARED_GPU_FRACTIONS = {"translation": (0.5, 0.45), "insight": (0.5, 0.35)}
 """Shares of a single GPU if both roles run in vLLM: the fraction that Ray reserves, and the fraction of memory to use."""
 
@@ -59,7 +66,7 @@ def plan_engines(settings: Settings) -> EnginePlan:
     insight = select_insight_engine(settings.insight, settings.insight_model, gpus)
     is_gpu_shared = len(gpus) == 1 and translation.engine == insight.engine == "vllm"
     engines: dict[str, EngineConfig] = {}
-    translation_settings, insight_settings = _role_settings(settings)
+    translation_settings, insight_settings, embedding_settings = _role_settings(settings)
     translation_engine = _plan_engine(translation_settings, translation, gpus, is_gpu_shared)
     if translation_engine is not None:
         engines[translation.engine] = translation_engine
@@ -73,14 +80,27 @@ def plan_engines(settings: Settings) -> EnginePlan:
     if insight_engine is not None:
         engines[insight_name] = insight_engine
     insight_names = (insight_name,) if insight_engine is not None else ()
-    config = EnginesConfig(engines=engines, translation=translation_names, insight=insight_names, chat=insight_names)
+    embedding = select_embedding_engine(settings.embedding, insight_engine is not None)
+    embedding_engine = _plan_engine(embedding_settings, embedding, gpus, is_gpu_shared)
+    embedding_names: tuple[str, ...] = ()
+    if embedding_engine is not None:
+        is_name_free = engines.get(embedding.engine, embedding_engine) == embedding_engine
+        embedding_names = (embedding.engine if is_name_free else f"{embedding.engine}-embedding",)
+        engines[embedding_names[0]] = embedding_engine
+    config = EnginesConfig(
+        engines=engines,
+        translation=translation_names,
+        insight=insight_names,
+        chat=insight_names,
+        embedding=embedding_names,
+    )
     return EnginePlan(config, _summarize(config, translation))
 
 
 def probe_model_servers(
     config: EnginesConfig, environment: Mapping[str, str]
 ) -> dict[EngineName, tuple[RemoteEngineConfig, PreflightResult]]:
-    """Request a token from each model server that serves a role, concurrently.
+    """Request a token, or an embedding, from each model server that serves a role, concurrently.
 
     Args:
         config: the engine configuration.
@@ -92,13 +112,26 @@ def probe_model_servers(
     # Imported late, because it takes a second to load and most machines don't need it.
     from serve.deploy.preflight import check_servers
 
-    servers: dict[EngineName, tuple[RemoteEngineConfig, str | None]] = {}
-    for name in {name for role in ROLES for name in config.engines_for(role)}:
-        engine = config.engines[name]
-        if isinstance(engine, REMOTE_ENGINE_TYPES) and (engine.key is None or environment.get(engine.key)):
-            servers[name] = (engine, environment[engine.key] if engine.key else None)
+    servers: dict[EngineName, tuple[RemoteEngineConfig, str | None, PreflightProbe]] = {}
+    # A server that also answers prompts is requested a token.
+    for role in reversed(ROLES):
+        for name in config.engines_for(role):
+            engine = config.engines[name]
+            if isinstance(engine, REMOTE_ENGINE_TYPES) and (engine.key is None or environment.get(engine.key)):
+                key = environment[engine.key] if engine.key else None
+                servers[name] = (engine, key, "embedding" if role == "embedding" else "token")
     results = check_servers(servers) if servers else {}
     return {name: (servers[name][0], answer) for name, answer in results.items()}
+
+
+def read_engine_keys(settings: Settings) -> dict[str, str]:
+    """Return the keys of the settings' engines, by the environment variable that holds each."""
+    keys = (
+        (_TRANSLATION_KEY, settings.translation_key),
+        (_INSIGHT_KEY, settings.insight_key),
+        (_EMBEDDING_KEY, settings.embedding_key),
+    )
+    return {variable: key.get_secret_value() for variable, key in keys if key is not None}
 
 
 def _summarize(config: EnginesConfig, choice: EngineSelection) -> str:
@@ -122,13 +155,13 @@ class _RoleSettings:
     vllm_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def _role_settings(settings: Settings) -> tuple[_RoleSettings, _RoleSettings]:
-    """Return the settings of translation, and those of insight."""
-    return _RoleSettings(
+def _role_settings(settings: Settings) -> tuple[_RoleSettings, _RoleSettings, _RoleSettings]:
+    """Return the settings of translation, those of insight, and those of embeddings."""
+    translation = _RoleSettings(
         role="translation",
         model=settings.translation_model,
         url=settings.translation_url,
-        key=None if settings.translation_key is None else TRANSLATION_KEY,
+        key=None if settings.translation_key is None else _TRANSLATION_KEY,
         replicas=settings.translation_replicas,
         openai_options={
             "body": settings.translation_body,
@@ -136,14 +169,23 @@ def _role_settings(settings: Settings) -> tuple[_RoleSettings, _RoleSettings]:
             "keep_warm_seconds": settings.translation_keep_warm_seconds,
         },
         vllm_arguments=settings.vllm_args,
-    ), _RoleSettings(
+    )
+    insight = _RoleSettings(
         role="insight",
         model=settings.insight_model,
         url=settings.insight_url,
-        key=None if settings.insight_key is None else INSIGHT_KEY,
+        key=None if settings.insight_key is None else _INSIGHT_KEY,
         # Notes are requested rarely. No replica runs or uses memory until the first request.
         replicas=0,
     )
+    embedding = _RoleSettings(
+        role="embedding",
+        model=settings.embedding_model,
+        url=settings.embedding_url,
+        key=None if settings.embedding_key is None else _EMBEDDING_KEY,
+        replicas=0,
+    )
+    return translation, insight, embedding
 
 
 def _plan_engine(
@@ -160,6 +202,10 @@ def _plan_engine(
             return None
         case "firefox":
             return FirefoxConfig(replicas=settings.replicas)
+        case "e5":
+            engine = E5Config()
+            check_requirements(engine)
+            return engine
         case "vllm":
             return _build_engine_config(settings.role, **common, **_gpu_options(settings, len(gpus), is_gpu_shared))
         case "llamacpp":

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInf
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from operators.errors import SetupError
-from serve.engines.selection import InsightEngineOption, TranslationEngineOption
+from serve.engines.selection import EmbeddingEngineOption, InsightEngineOption, TranslationEngineOption
 from storage.encryption import SecretCipher
 
 MIN_SIMILARITY = 0.75
@@ -88,6 +88,16 @@ class Settings(BaseSettings):
     insight_model: str | None = Field(default=None, description="Model of notes and answers.")
     insight_url: str | None = Field(default=None, description="URL of the insight model's server, if it has one.")
     insight_key: SecretStr | None = Field(default=None, description="Key of this server, if it requires one.")
+    embedding: EmbeddingEngineOption = Field(
+        default="auto",
+        description="Engine of embeddings, for a search by meaning: `e5` (Multilingual E5 small, on the CPU), `openai` (a model"
+        " on an OpenAI-style server), `none` or `auto`. `auto` is `e5` if an engine writes notes and answers.",
+    )
+    embedding_model: str | None = Field(default=None, description="Embedding model, by its name on its server.")
+    embedding_url: str | None = Field(
+        default=None, description="URL of the embedding model's server. The server receives transcript text."
+    )
+    embedding_key: SecretStr | None = Field(default=None, description="Key of this server, if it requires one.")
     vllm_args: dict[str, Any] = Field(
         default={},
         description='Arguments of vLLM\'s engine as a JSON object, such as `{"max_model_len": 4096}`.',

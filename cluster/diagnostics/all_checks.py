@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import call
 
 from cluster.diagnostics.engine_checks import (
+    check_embedding,
     check_firefox_models,
     check_insight,
     check_language_detector,
@@ -42,6 +43,7 @@ def run_checks(settings: Settings) -> list[Finding]:
         lambda: check_vllm(gpus),
         lambda: check_translation(settings, gpus),
         lambda: check_insight(settings, gpus),
+        lambda: check_embedding(settings, gpus),
         lambda: check_firefox_models(settings),
         check_language_detector,
     ]

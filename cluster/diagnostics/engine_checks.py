@@ -12,16 +12,29 @@ from cluster.diagnostics.findings import (
     installed_version,
     read_memory_bytes,
 )
-from cluster.engine_plan import INSIGHT_KEY, TRANSLATION_KEY, plan_engines, probe_model_servers
+from cluster.engine_plan import plan_engines, probe_model_servers, read_engine_keys
 from cluster.settings import Settings
-from operators.engine_config import REMOTE_ENGINE_TYPES, EnginesConfig, FirefoxConfig, LlamaCppConfig, display_name
+from operators.engine_config import (
+    REMOTE_ENGINE_TYPES,
+    EnginesConfig,
+    FirefoxConfig,
+    LlamaCppConfig,
+    display_name,
+)
 from operators.errors import SetupError
 from serve.engines.firefox.model_files import find_models
 from serve.engines.gpus import Gpu
-from serve.engines.selection import is_vllm_installed, select_insight_engine, select_translation_engine
+from serve.engines.selection import (
+    is_vllm_installed,
+    select_embedding_engine,
+    select_insight_engine,
+    select_translation_engine,
+)
 from serve.text.languages import LanguageDetector
 
 MAX_LISTED_PAIRS = 6
+_WAITING = {"Translation": "captions", "Insight": "notes and answers", "Embedding": "embeddings"}
+"""By check, what waits for a server that loads its model."""
 
 
 def check_vllm(gpus: Sequence[Gpu]) -> Finding:
@@ -39,7 +52,7 @@ def check_translation(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
     if choice.engine == "none":
         return Finding("Translation", "missing", details, "captions stay untranslated: set PARLEY_TRANSLATOR to `auto`")
     try:
-        config = plan_engines(settings.model_copy(update={"insight": "none"})).config
+        config = plan_engines(settings.model_copy(update={"insight": "none", "embedding": "none"})).config
     except SetupError as error:
         return Finding("Translation", "problem", details, str(error), blocks=True)
     translator = config.engines[config.translation[0]]
@@ -66,7 +79,7 @@ def check_insight(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         advice = "no notes, no answers: name a model with PARLEY_INSIGHT_MODEL, and set PARLEY_INSIGHT to `auto`"
         return Finding("Insight", "problem" if is_unusable else "missing", details, advice)
     try:
-        config = plan_engines(settings.model_copy(update={"translator": "none"})).config
+        config = plan_engines(settings.model_copy(update={"translator": "none", "embedding": "none"})).config
     except SetupError as error:
         return Finding("Insight", "problem", details, str(error), blocks=True)
     writer = config.engines[config.insight[0]]
@@ -78,18 +91,39 @@ def check_insight(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
     return Finding("Insight", "ok", details)
 
 
+def check_embedding(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
+    """Check the embedding engine of the settings, and whether it can run."""
+    writer = select_insight_engine(settings.insight, settings.insight_model, gpus)
+    choice = select_embedding_engine(settings.embedding, writer.engine != "none")
+    details = f"{choice.engine}: {choice.reason}"
+    if choice.engine == "none":
+        advice = "no search by meaning: set PARLEY_EMBEDDING to `e5`, or name a model with PARLEY_INSIGHT_MODEL"
+        return Finding("Embedding", "missing", details, advice)
+    only_embedding = {"translator": "none", "insight": "none", "embedding": choice.engine}
+    try:
+        config = plan_engines(settings.model_copy(update=only_embedding)).config
+    except SetupError as error:
+        return Finding("Embedding", "problem", details, str(error), blocks=True)
+    engine = config.engines[config.embedding[0]]
+    details = f"{display_name(engine)}: {choice.reason}"
+    if isinstance(engine, REMOTE_ENGINE_TYPES):
+        return _check_model_server("Embedding", config, settings, details)
+    return Finding("Embedding", "ok", details)
+
+
 def _check_model_server(
-    about: Literal["Translation", "Insight"], config: EnginesConfig, settings: Settings, details: str
+    about: Literal["Translation", "Insight", "Embedding"], config: EnginesConfig, settings: Settings, details: str
 ) -> Finding:
-    """Check a model server by a request for one token. Only a translation server can prevent `parley up` from running."""
-    keys = ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key))
-    environment = {variable: key.get_secret_value() for variable, key in keys if key is not None}
-    [(_, preflight)] = probe_model_servers(config, environment).values()
+    """Check a model server by a request for one token or one embedding.
+
+    Only a translation server can prevent `parley up` from running.
+    """
+    [(_, preflight)] = probe_model_servers(config, read_engine_keys(settings)).values()
     match preflight.state:
         case "ok":
             return Finding(about, "ok", f"{details}; {preflight.message}" if preflight.message else details)
         case "loading":
-            return Finding(about, "loading", details, f"{preflight.message}; captions wait for it")
+            return Finding(about, "loading", details, f"{preflight.message}; {_WAITING[about]} wait for it")
         case "problem":
             return Finding(about, "problem", details, preflight.message, blocks=about == "Translation")
 

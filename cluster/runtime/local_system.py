@@ -21,7 +21,7 @@ import structlog
 from ray import serve as ray_serve
 from sqlalchemy.exc import DBAPIError
 
-from cluster.engine_plan import INSIGHT_KEY, TRANSLATION_KEY, plan_engines, probe_model_servers
+from cluster.engine_plan import plan_engines, probe_model_servers, read_engine_keys
 from cluster.log_setup import LEVEL_VARIABLE
 from cluster.ports import LOOPBACK, is_port_free
 from cluster.ray_node import make_ray_folder, start_ray
@@ -223,16 +223,13 @@ class LocalSystem:
         )
 
     def _probe_model_servers(self) -> None:
-        """Request a token from each model server, to report its problems before Ray starts.
+        """Request a token or an embedding from each model server, to report its problems before Ray starts.
 
         Raises:
             SetupError: the engines come from the settings, and the last translation engine does not work.
         """
-        settings = self._settings
         # Ray's processes inherit the keys from this environment. Ray would show arguments in its dashboard and logs.
-        for variable, key in ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key)):
-            if key is not None:
-                os.environ[variable] = key.get_secret_value()
+        os.environ.update(read_engine_keys(self._settings))
         last_translation = self._engine_config.translation[-1:]
         for name, (engine, preflight) in probe_model_servers(self._engine_config, os.environ).items():
             if (

@@ -151,12 +151,27 @@ def build_embedding_engine(config: EngineConfig) -> EmbeddingEngine:
             from serve.engines.local.e5 import E5Engine
 
             return E5Engine()
-        case OpenAiConfig():
-            from serve.engines.remote.openai_embeddings import OpenAiEmbeddingEngine
-
-            return OpenAiEmbeddingEngine(config.url, config.model, read_api_key(config.key), config.body)
+        case OpenAiConfig() | TranslationV3Config() | TritonConfig():
+            return build_remote_embedding_engine(config, read_api_key(config.key))
         case _:
             raise SetupError(f"engines of the kind {config.kind} don't embed texts")
+
+
+def build_remote_embedding_engine(config: RemoteEngineConfig, key: str | None) -> EmbeddingEngine:
+    """Make an engine that calls an embedding server.
+
+    Args:
+        config: the engine's configuration.
+        key: the API key for its server; None if it needs none.
+
+    Raises:
+        SetupError: engines of this kind don't embed texts.
+    """
+    if not isinstance(config, OpenAiConfig):
+        raise SetupError(f"engines of the kind {config.kind} don't embed texts")
+    from serve.engines.remote.openai_embeddings import OpenAiEmbeddingEngine
+
+    return OpenAiEmbeddingEngine(config.url, config.model, key, config.body)
 
 
 def build_remote_engine(config: RemoteEngineConfig, key: str | None) -> protocol.Engine[Prompt]:

@@ -1,4 +1,4 @@
-"""The preflight check of a remote engine: it requests one token from the server and describes the outcome."""
+"""The preflight check of a remote engine: it requests one token, or one embedding, and describes the outcome."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from operators.embeddings import EmbeddingRequest
 from operators.engine_config import RemoteEngineConfig
 from operators.errors import MisconfiguredError, ModelLoadingError, UnavailableError, UnreachableError
-from serve.deploy.engine_factory import build_remote_engine
+from serve.deploy.engine_factory import build_remote_embedding_engine, build_remote_engine
 from serve.engines.protocol import NonRetryableError, ReasoningOnlyError, generate_token
 from serve.engines.remote.openai import OpenAiEngine
 from serve.engines.server_errors import ServerRejectedError
 
 TOKEN_TIMEOUT_S = 8.0
-"""Seconds a server has for one token. Loading a model takes longer."""
+"""Seconds a server has for one token or one embedding. Loading a model takes longer."""
+PreflightProbe = Literal["token", "embedding"]
+"""The request to a server: a `token` of a language model, or an `embedding`."""
 
 NameT = TypeVar("NameT")
 
@@ -34,37 +37,43 @@ class PreflightResult:
     message: str = ""
 
 
-def check_servers(servers: Mapping[NameT, tuple[RemoteEngineConfig, str | None]]) -> dict[NameT, PreflightResult]:
+def check_servers(
+    servers: Mapping[NameT, tuple[RemoteEngineConfig, str | None, PreflightProbe]],
+) -> dict[NameT, PreflightResult]:
     """Check servers, all at the same time.
 
     Args:
-        servers: each engine's configuration and API key, by name.
+        servers: each engine's configuration, its API key and the request to send, by name.
 
     Returns:
         The outcomes, by name.
     """
 
     async def run_checks() -> list[PreflightResult]:
-        return list(await asyncio.gather(*(check_server(spec, key) for spec, key in servers.values())))
+        return list(await asyncio.gather(*(check_server(*server) for server in servers.values())))
 
     return dict(zip(servers, asyncio.run(run_checks()), strict=True))
 
 
-async def check_server(config: RemoteEngineConfig, key: str | None) -> PreflightResult:
-    """Check a server by requesting one token.
+async def check_server(config: RemoteEngineConfig, key: str | None, probe: PreflightProbe) -> PreflightResult:
+    """Check a server by one request.
 
     Args:
         config: the engine's configuration.
         key: the API key for its server; None if it needs none.
+        probe: the request to send.
     """
-    engine = build_remote_engine(config, key)
+    omitted: tuple[str, ...] = ()
     try:
         async with asyncio.timeout(TOKEN_TIMEOUT_S):
-            await generate_token(engine.generate)
+            if probe == "embedding":
+                await _request_embedding(config, key)
+            else:
+                omitted = await _request_token(config, key)
     except (TimeoutError, ModelLoadingError):
         return PreflightResult(
             "loading",
-            f"{_server_address(config)} produced no token within {TOKEN_TIMEOUT_S:.0f} s: it may be loading its model",
+            f"{_server_address(config)} produced no {probe} within {TOKEN_TIMEOUT_S:.0f} s: it may be loading its model",
         )
     except UnreachableError:
         return PreflightResult(
@@ -78,12 +87,27 @@ async def check_server(config: RemoteEngineConfig, key: str | None) -> Preflight
         return PreflightResult("problem", f"{_server_address(config)}: {error}")
     except UnavailableError as error:
         return PreflightResult("loading", f"{_server_address(config)}: {error}")
-    finally:
-        await engine.close()
-    omitted = engine.omitted_parameters if isinstance(engine, OpenAiEngine) else ()
     return PreflightResult(
         "ok", f"asked without {', '.join(omitted)}, which its server does not take" if omitted else ""
     )
+
+
+async def _request_token(config: RemoteEngineConfig, key: str | None) -> tuple[str, ...]:
+    """Request one token, and return the parameters that the server doesn't support."""
+    engine = build_remote_engine(config, key)
+    try:
+        await generate_token(engine.generate)
+    finally:
+        await engine.close()
+    return engine.omitted_parameters if isinstance(engine, OpenAiEngine) else ()
+
+
+async def _request_embedding(config: RemoteEngineConfig, key: str | None) -> None:
+    engine = build_remote_embedding_engine(config, key)
+    try:
+        await engine.embed(EmbeddingRequest(("OK?",), "query"))
+    finally:
+        await engine.close()
 
 
 def _server_address(config: RemoteEngineConfig) -> str:

@@ -58,6 +58,7 @@ def test_json_output_has_every_finding() -> None:
         "vLLM",
         "Translation",
         "Insight",
+        "Embedding",
         "Firefox models",
         "Language detector",
     ]
@@ -304,3 +305,30 @@ def test_errors_are_reported_for_the_right_role() -> None:
     assert "PARLEY_INSIGHT_URL" in insight.advice
     whole = settings.model_copy(update={"insight_url": f"http://127.0.0.1:{find_free_port()}/v1"})
     assert "PARLEY_INSIGHT_URL" not in engine_checks.check_insight(whole, ()).advice
+
+
+def test_embeddings_are_planned_with_insight_unless_the_settings_say_otherwise() -> None:
+    writer = {"insight": "llamacpp", "insight_model": "notes.gguf", "translator": "none"}
+    server = {"embedding": "openai", "embedding_url": "http://127.0.0.1:1/v1", "embedding_model": "m"}
+    same_kind = {"insight": "openai", "insight_url": "http://127.0.0.1:2/v1"}
+    for given, names in [
+        ({}, ()),
+        (writer, ("e5",)),
+        (writer | {"embedding": "none"}, ()),
+        ({"translator": "none", "embedding": "e5"}, ("e5",)),
+        (writer | server, ("openai",)),
+        (
+            writer
+            | server
+            | same_kind
+            | {"translator": "openai", "translation_url": "http://h/v1", "translation_model": "m"},
+            ("openai-embedding",),
+        ),
+    ]:
+        config = plan_engines(Settings.model_validate(given)).config
+        assert config.embedding == names
+        finding = engine_checks.check_embedding(Settings.model_validate(given | {"embedding_url": None}), ())
+        assert finding.state == ("missing" if not names else "ok" if names == ("e5",) else "problem")
+    assert config.engines["openai-embedding"] != config.engines["openai"]
+    with pytest.raises(SetupError, match="PARLEY_EMBEDDING_URL"):
+        plan_engines(Settings.model_validate(server | {"embedding_url": None}))

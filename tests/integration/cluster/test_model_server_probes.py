@@ -14,7 +14,7 @@ from cluster.runtime.local_system import LocalSystem
 from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.deploy import preflight
-from tests.harness.doubles.openai_server import API_KEY, MODEL, OpenAiServerState, openai_server
+from tests.harness.doubles.openai_server import API_KEY, EMBEDDING_MODEL, MODEL, OpenAiServerState, openai_server
 
 Server = tuple[str, OpenAiServerState]
 
@@ -120,3 +120,18 @@ def test_an_insight_server_never_blocks() -> None:
     assert (finding.state, finding.blocks) == ("problem", False)
     assert finding.found == f"{MODEL} on 127.0.0.1: as configured"
     assert "no server answers" in finding.advice
+
+
+def test_an_embedding_server_is_requested_an_embedding_and_never_blocks(server: Server) -> None:
+    url, state = server
+    fields = {"embedding": "openai", "embedding_url": url, "embedding_key": API_KEY, "embedding_model": EMBEDDING_MODEL}
+    # The other roles' servers are checked by themselves.
+    settings = make_settings(url, **fields, insight="openai", insight_url=url, insight_model=MODEL)
+    finding = engine_checks.check_embedding(settings, ())
+    assert (finding.state, finding.found) == ("ok", f"{EMBEDDING_MODEL} on 127.0.0.1: as configured")
+    assert [body["input"] for body in state.bodies] == [["OK?"]]
+    assert engine_checks.check_translation(settings, ()).state == "ok"
+    # A model that answers prompts gives no embeddings.
+    wrong = engine_checks.check_embedding(settings.model_copy(update={"embedding_model": MODEL}), ())
+    assert (wrong.state, wrong.blocks) == ("problem", False)
+    assert "doesn't know the model" in wrong.advice
