@@ -108,6 +108,8 @@ class Sentence:
         language: the language that the source reports, if any.
         first_emitted: when the sentence was first emitted, in stream seconds from the meeting's start.
         first_text: the text of the first emission.
+        original_text: the source's text, if a user corrected the sentence. Like `start`, it can change without a new revision.
+        corrected: whether a user corrected the sentence: `text` is the user's.
     """
 
     id: str
@@ -121,6 +123,8 @@ class Sentence:
     language: str | None
     first_emitted: float
     first_text: str
+    original_text: str | None = None
+    corrected: bool = False
 
     def to_payload(self) -> dict[str, Any]:
         """Return the fields that live events and exports have: all but those of the first emission."""

@@ -50,13 +50,14 @@ _ADVANCE_POSITIONS = text(
 )
 _WRITE_SENTENCES = text(
     'insert into sentences (team_id, meeting_id, id, revision, speaker, speaker_id, text, start, "end",'
-    " boundary, language, first_emitted, first_text)"
+    " boundary, language, first_emitted, first_text, original_text)"
     " select * from jsonb_to_recordset(cast(:rows as jsonb))"
     " as r(team_id text, meeting_id uuid, id text, revision int, speaker text, speaker_id text, text text,"
-    ' start float8, "end" float8, boundary text, language text, first_emitted float8, first_text text)'
+    ' start float8, "end" float8, boundary text, language text, first_emitted float8, first_text text,'
+    " original_text text)"
     " on conflict (meeting_id, id) do update set revision = excluded.revision, speaker = excluded.speaker,"
     ' speaker_id = excluded.speaker_id, text = excluded.text, start = excluded.start, "end" = excluded."end",'
-    " boundary = excluded.boundary, language = excluded.language, retracted = false"
+    " boundary = excluded.boundary, language = excluded.language, original_text = excluded.original_text, retracted = false"
     " where sentences.revision <= excluded.revision"
 )
 _RETRACT_SENTENCES = text(

@@ -56,7 +56,7 @@ _SELECT_OF_TEAM = text(
     " best as (select m.meeting_id, m.id, (select sum(weight) from weights where pattern = any(m.patterns)) as score"
     " from matched m order by score desc, m.meeting_id desc, m.id limit :limit)"
     ' select s.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end",'
-    " s.boundary, s.language, s.first_emitted, s.first_text from best"
+    " s.boundary, s.language, s.first_emitted, s.first_text, s.original_text, s.original_text is not null as corrected from best"
     " join sentences s on s.meeting_id = best.meeting_id and s.id = best.id join meetings m on m.id = s.meeting_id"
     " order by best.score desc, best.meeting_id desc, best.id"
 )

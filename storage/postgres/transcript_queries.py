@@ -32,7 +32,10 @@ from storage.postgres import tables
 from storage.postgres.outbox import SELECT_EVENTS_AFTER
 from storage.records import Caption, OutboxEvent
 
-_SENTENCE_COLUMNS = [tables.sentences.c[field.name] for field in fields(Sentence)]
+_SENTENCE_COLUMNS: list[ColumnElement[Any]] = [
+    *(tables.sentences.c[field.name] for field in fields(Sentence) if field.name != "corrected"),
+    tables.sentences.c.original_text.is_not(None).label("corrected"),
+]
 _CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(Caption)]
 
 

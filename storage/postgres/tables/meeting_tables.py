@@ -84,6 +84,8 @@ sentences = Table(
     Column("first_emitted", Double, nullable=False),
     Column("first_text", Text, nullable=False),
     Column("retracted", Boolean, nullable=False, server_default="false"),
+    # The source's text, if a user corrected the sentence.
+    Column("original_text", Text),
     Index("ix_sentences_meeting_id_start", "meeting_id", "start"),
 )
 

@@ -39,6 +39,8 @@ async def test_sentences_and_captions_are_in_reading_order(stage: ApiHarness) ->
         "language": None,
         "first_emitted": 1.0,
         "first_text": "Ready?",
+        "original_text": None,
+        "corrected": False,
     }
     captions = (await stage.http.get(f"/api/meetings/{meeting}/captions")).json()["captions"]
     assert [(caption["sentence_id"], caption["language"], caption["status"]) for caption in captions] == [

@@ -153,12 +153,17 @@ def test_jsonl_has_each_sentence_with_its_captions() -> None:
         "end": 1.5,
         "boundary": "mark",
         "language": None,
+        "original_text": None,
+        "corrected": False,
     }
     done = {"status": "translated", "text": "Bom dia a todos.", "engine": "firefox 1", "revision": 1}
     done |= {"reason": None, "warnings": []}
     assert rows("source")[0] == first
     assert rows()[0] == first | {"captions": {"pt": done, "ja": done | {"text": "おはよう。"}}}
     assert rows(language="pt")[0] == rows("target", "pt")[0] == first | {"captions": {"pt": done}}
+    corrected = replace(SENTENCES[0], text="Good evening.", original_text="Good morning.", corrected=True)
+    (row,) = export_text(replace(transcript, sentences=[corrected]), "jsonl", "source").splitlines()
+    assert json.loads(row) == first | {"text": "Good evening.", "original_text": "Good morning.", "corrected": True}
     assert [row["captions"].get("pt", {}).get("status") for row in rows()] == [
         "translated",
         "same",
