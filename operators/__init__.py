@@ -4,8 +4,8 @@
 also the requests to translation, insight and embedding engines, and the engines' configuration. `token_estimate` estimates a
 text's tokens. `insights` has the templates and the evidence of insights, and `chat` the questions about meetings. `webhooks`
 has outbound webhooks as data, and `errors` the errors of the whole project. `subtitles` and `transcripts` read files. `sources`
-reads messages of other services, and `word_lists` reads words by language. `address_check` says to which addresses Parley
-connects for users of its API.
+reads messages of other services, and `word_lists` reads words by language. `sentence_corrections` has the text of sentences
+that users corrected, and `address_check` says to which addresses Parley connects for users of its API.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
 """
@@ -30,6 +30,7 @@ __all__ = [
     "meeting_config",
     "note_buffer",
     "note_requests",
+    "sentence_corrections",
     "sentences",
     "sources",
     "speaker_keys",

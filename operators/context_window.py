@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from operators.entries import SentenceCorrected
 from operators.glossary import match_terms, prompt_terms
 from operators.meeting_config import MeetingConfig
 from operators.speaker_keys import is_renamed, speaker_key, split_speaker_key
@@ -69,6 +70,8 @@ def step(
     remaining = state.sentences
     for rename in update.renames:
         remaining = tuple(_rename_sentence(sentence, rename) for sentence in remaining)
+    if (correction := sentences.stored_correction) is not None:
+        remaining = tuple(_correct_sentence(sentence, correction) for sentence in remaining)
     if sentences.emitted or sentences.retractions:
         changed_ids = {_parse_sentence_id(changed.id) for changed in (*sentences.emitted, *sentences.retractions)}
         candidates = [kept for kept in remaining if (kept.chunk_ordinal, kept.index_in_chunk) not in changed_ids]
@@ -115,6 +118,12 @@ def _rename_sentence(sentence: WindowSentence, rename: SpeakerRename) -> WindowS
         return sentence
     speaker, speaker_id = split_speaker_key(rename.new_key)
     return replace(sentence, speaker=speaker, speaker_id=speaker_id)
+
+
+def _correct_sentence(sentence: WindowSentence, correction: SentenceCorrected) -> WindowSentence:
+    if (sentence.id, sentence.text) != (correction.sentence_id, correction.previous_text):
+        return sentence
+    return replace(sentence, text=correction.text)
 
 
 def reusable_sentences(state: WindowState) -> tuple[WindowSentence, ...]:

@@ -23,6 +23,7 @@ from operators.entries import (
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
+    SentenceCorrected,
     SpeakerRenamed,
     Tick,
 )
@@ -123,6 +124,8 @@ def step(state: DedupState, item: LogItem) -> tuple[DedupState, ChunkUpdate]:
         case SpeakerRenamed() as renamed:
             state, renames = _rename_speaker(state, *_renamed_keys(renamed), update.n)
             return state, replace(update, renames=renames)
+        case SentenceCorrected() as correction:
+            return state, replace(update, correction=correction)
         case MeetingEnded():
             return DedupState(), replace(update, meeting_ended=True)
         case MeetingMoved():

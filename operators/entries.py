@@ -85,6 +85,23 @@ class SpeakerRenamed(StrictModel):
     new_speaker_id: SpeakerLabel | None = None
 
 
+class SentenceCorrected(StrictModel):
+    """A user's text of a sentence, from this entry on. It changes nothing if the sentence has another text by then.
+
+    Attributes:
+        sentence_id: the sentence.
+        previous_text: the text that the user saw.
+        text: the user's text.
+        restores_source: whether the source's text is shown again; `text` is that text.
+    """
+
+    kind: Literal["sentence"] = "sentence"
+    sentence_id: Name
+    previous_text: Annotated[str, Field(min_length=1), AfterValidator(require_storable)]
+    text: Annotated[str, Field(min_length=1), AfterValidator(require_storable)]
+    restores_source: bool = False
+
+
 class MeetingStarted(StrictModel):
     """The start of a meeting, or of a later generation, if speech arrives after the meeting has timed out."""
 
@@ -129,14 +146,16 @@ class MeetingEnded(StrictModel):
     reason: Name = "ended by request"
 
 
-EntryPayload = MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | MeetingMoved | MeetingEnded
+EntryPayload = MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | SentenceCorrected | MeetingMoved | MeetingEnded
 _PAYLOAD_TYPES: dict[
-    str, type[MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | MeetingMoved | MeetingEnded]
+    str,
+    type[MeetingStarted | Chunk | ConfigChanged | SpeakerRenamed | SentenceCorrected | MeetingMoved | MeetingEnded],
 ] = {
     "started": MeetingStarted,
     "chunk": Chunk,
     "config": ConfigChanged,
     "speakers": SpeakerRenamed,
+    "sentence": SentenceCorrected,
     "moved": MeetingMoved,
     "ended": MeetingEnded,
 }

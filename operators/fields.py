@@ -6,6 +6,7 @@ Arrival times are whole milliseconds since the Unix epoch. Speech times are seco
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, cast
 
@@ -73,6 +74,16 @@ def _normalize_speaker(text: str) -> str:
     return name
 
 
+def _normalize_sentence(text: str) -> str:
+    require_storable(text)
+    if is_blank(text):
+        raise ValueError("must have visible characters")
+    sentence = " ".join(text.split())
+    if any(unicodedata.category(character) == "Cc" for character in sentence):
+        raise ValueError("must not contain control characters")
+    return sentence
+
+
 def _require_speech_time(value: float) -> float:
     if not math.isfinite(value) or not 0 <= value <= MAX_SPEECH_S:
         raise ValueError("must be seconds from the meeting's start, from 0 to a week")
@@ -86,6 +97,8 @@ MAX_NAME_CHARS = 200
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(require_non_blank)]
 SpeakerLabel = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_normalize_speaker)]
 """A speaker's name or id: trimmed, with single spaces, in NFC. Different encodings of a name are equal."""
+SentenceText = Annotated[str, Field(min_length=1, max_length=MAX_CHUNK_CHARS), AfterValidator(_normalize_sentence)]
+"""A user's text of a sentence: on one line, with single spaces, and without control characters."""
 MAX_KEY_CHARS = 60
 """Maximum length of a field's name in an error message."""
 MAX_TITLE_CHARS = 500

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
+from operators.entries import SentenceCorrected
 from operators.meeting_config import MeetingConfig
 from operators.note_requests import NoteRequest, NoteSentence
 from operators.speaker_keys import is_renamed, speaker_key, split_speaker_key
@@ -80,7 +81,7 @@ def step(
     state = replace(state, settings=settings)
     if update.n != state.last_n:
         state = replace(state, last_n=update.n, last_entry_at=update.at)
-    if changes.stable or changes.emitted or changes.retractions or update.renames:
+    if changes.stable or changes.emitted or changes.retractions or changes.stored_correction or update.renames:
         state = _with_changes(state, update, changes)
     if not state.sentences or not _is_due(state, settings, update):
         return state, None
@@ -124,6 +125,8 @@ def _with_changes(state: NoteBufferState, update: ChunkUpdate, changes: Sentence
     buffered = {sentence.id: sentence for sentence in state.sentences}
     for rename in update.renames:
         buffered = {sentence_id: _rename(sentence, rename) for sentence_id, sentence in buffered.items()}
+    if (correction := changes.stored_correction) is not None and correction.sentence_id in buffered:
+        buffered[correction.sentence_id] = _correct(buffered[correction.sentence_id], correction)
     for retraction in changes.retractions:
         buffered.pop(retraction.id, None)
     for sentence in changes.emitted:
@@ -156,6 +159,12 @@ def _rename(sentence: NoteSentence, rename: SpeakerRename) -> NoteSentence:
         return sentence
     speaker, speaker_id = split_speaker_key(rename.new_key)
     return replace(sentence, speaker=speaker, speaker_id=speaker_id, revision=sentence.revision + 1)
+
+
+def _correct(sentence: NoteSentence, correction: SentenceCorrected) -> NoteSentence:
+    if sentence.text != correction.previous_text:
+        return sentence
+    return replace(sentence, text=correction.text, revision=sentence.revision + 1)
 
 
 def _reading_order(sentence: NoteSentence) -> tuple[float, list[int]]:

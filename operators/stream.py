@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from operators.entries import Chunk
+from operators.entries import Chunk, SentenceCorrected
 from operators.meeting_config import MeetingConfig
 
 
@@ -48,8 +48,8 @@ class ChunkRevision:
 class ChunkUpdate:
     """The effect of one log item after deduplication: time advances to `at`, and chunks may close.
 
-    At most one of `revision`, `is_repeat`, `is_outdated`, `late_chunk`, `config` and `meeting_ended` is set. The renames come
-    first.
+    At most one of `revision`, `is_repeat`, `is_outdated`, `late_chunk`, `config`, `correction` and `meeting_ended` is set. The
+    renames come first.
 
     Attributes:
         team_id, meeting_id: empty before the first entry.
@@ -63,6 +63,7 @@ class ChunkUpdate:
         late_chunk: a revision that arrived after its chunk was closed. It changes nothing.
         config: the config from this item on, if it changed.
         renames: the speakers that have another name from this item on. Their earlier speech follows.
+        correction: a user's text of a sentence.
         meeting_ended: whether the meeting ended or timed out. Operators then emit the rest and release their state.
     """
 
@@ -78,6 +79,7 @@ class ChunkUpdate:
     late_chunk: Chunk | None = None
     config: MeetingConfig | None = None
     renames: tuple[SpeakerRename, ...] = ()
+    correction: SentenceCorrected | None = None
     meeting_ended: bool = False
 
 
@@ -176,6 +178,8 @@ class SentenceChanges:
         interims: changed interim texts, one for each speaker.
         renamed: ids of the emitted sentences whose speaker was renamed, and the first revision with the new name. It has the
             text of the revision before, so it needs no new translation.
+        stored_correction: the correction of a sentence that the state has released: it is only stored.
+        is_conflicting: whether a correction changed nothing, because the user saw another text.
     """
 
     emitted: tuple[Sentence, ...] = ()
@@ -183,3 +187,5 @@ class SentenceChanges:
     stable: tuple[Sentence, ...] = ()
     interims: tuple[Interim, ...] = ()
     renamed: tuple[tuple[str, int], ...] = ()
+    stored_correction: SentenceCorrected | None = None
+    is_conflicting: bool = False

@@ -66,7 +66,7 @@ def _notes(state: note_buffer.NoteBufferState, envelope: Envelope) -> tuple[note
 
 STEPS: tuple[StatefulStep[Any], ...] = (
     StatefulStep("dedup", 4, dedup.DedupState, dedup.DedupState, _dedup, upgrades=DEDUP_UPGRADES),
-    StatefulStep("sentences", 4, tracker.TrackerState, tracker.TrackerState, _sentences, upgrades=SENTENCES_UPGRADES),
+    StatefulStep("sentences", 5, tracker.TrackerState, tracker.TrackerState, _sentences, upgrades=SENTENCES_UPGRADES),
     StatefulStep(
         "context", 4, context_window.WindowState, context_window.WindowState, _context, upgrades=CONTEXT_UPGRADES
     ),

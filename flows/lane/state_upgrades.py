@@ -84,6 +84,21 @@ def _add_speaker_ids(state: _State) -> _State:
     return {**state, "sentences": [{**sentence, "speaker_id": None} for sentence in state["sentences"]]}
 
 
+def _add_corrections(state: _State) -> _State:
+    """Correct no sentence: schema 4 did not have texts of users."""
+    speakers = {
+        key: [*speaker[:2], [[*sentence, None] for sentence in speaker[2]], *speaker[3:]]
+        for key, speaker in state["speakers"].items()
+    }
+    detached = {sentence_id: [key, [*sentence, None]] for sentence_id, [key, sentence] in state["detached"].items()}
+    return {**state, "speakers": speakers, "detached": detached}
+
+
 DEDUP_UPGRADES: _Upgrades = {1: _add_finals, 2: _rename_dedup, 3: _add_speaker_names}
-SENTENCES_UPGRADES: _Upgrades = {1: _add_retracted_chunks, 2: _rename_sentences, 3: _move_retracted_chunks}
+SENTENCES_UPGRADES: _Upgrades = {
+    1: _add_retracted_chunks,
+    2: _rename_sentences,
+    3: _move_retracted_chunks,
+    4: _add_corrections,
+}
 CONTEXT_UPGRADES: _Upgrades = {1: _keep, 2: _rename_context, 3: _add_speaker_ids}

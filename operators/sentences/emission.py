@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from operators.entries import SentenceCorrected
+from operators.sentence_corrections import to_user_text
 from operators.sentences.boundaries import normalized_letters
 from operators.sentences.segmenter import Segment
 from operators.speaker_keys import split_speaker_key
@@ -42,6 +44,7 @@ class SentenceState(NamedTuple):
         first_emitted: stream seconds from the meeting's start to the first emission.
         first_text: the text of the first emission.
         is_retracted: whether that revision is a retraction.
+        user_text: the text that a user gave the sentence, shown in place of the segment's; None for none.
     """
 
     segment: Segment
@@ -54,11 +57,16 @@ class SentenceState(NamedTuple):
     first_emitted: float = 0.0
     first_text: str = ""
     is_retracted: bool = False
+    user_text: str | None = None
 
     @property
     def is_emitted(self) -> bool:
         """Whether the current text was emitted, with the current speaker."""
-        same = self.emitted_segment is None or has_same_text(self.emitted_segment, self.segment)
+        same = self.emitted_segment is None or (
+            has_same_text(self.emitted_segment, self.segment)
+            if self.user_text is None
+            else self.emitted_segment.language == self.segment.language
+        )
         return self.revision > 0 and self.is_shown and same
 
     @property
@@ -86,6 +94,16 @@ class SentenceState(NamedTuple):
             segment=segment, emitted_segment=emitted_segment, text_since=text_since, unchanged_since=unchanged_since
         )
 
+    @property
+    def shown_text(self) -> str:
+        """The text of the last emitted revision."""
+        return (self.emitted_segment or self.segment).text if self.user_text is None else self.user_text
+
+    def with_correction(self, correction: SentenceCorrected) -> SentenceState:
+        """Return the sentence with a user's correction of the last emitted revision, as the next revision."""
+        source_text = (self.emitted_segment or self.segment).text
+        return self._replace(revision=self.revision + 1, user_text=to_user_text(source_text, correction), stable=False)
+
     def to_sentence(self, speaker_key: str) -> Sentence:
         """Return the last emitted revision."""
         speaker, speaker_id = split_speaker_key(speaker_key)
@@ -95,13 +113,15 @@ class SentenceState(NamedTuple):
             revision=self.revision,
             speaker=speaker,
             speaker_id=speaker_id,
-            text=segment.text,
+            text=self.shown_text,
             start=segment.start,
             end=segment.end,
             boundary=segment.boundary,
             language=segment.language,
             first_emitted=self.first_emitted,
             first_text=self.first_text,
+            original_text=None if self.user_text is None else segment.text,
+            corrected=self.user_text is not None,
         )
 
 
@@ -181,6 +201,8 @@ def is_stable(sentence: SentenceState, now: StreamTime) -> bool:
     """Return whether the emitted revision becomes stable now, so that it can be translated. True once for each revision."""
     if sentence.stable or not sentence.is_emitted:
         return False
+    if sentence.user_text is not None:
+        return True  # The source can't change it.
     wait_ms = STABLE_AFTER_MS
     if sentence.segment.boundary is SentenceBoundary.OPEN:
         wait_ms = OPEN_STABLE_AFTER_MS if sentence.segment.uses_punctuation else OPEN_QUIET_MS

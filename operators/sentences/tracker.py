@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from operators.characters import is_blank
+from operators.entries import SentenceCorrected
 from operators.meeting_config import MeetingConfig
 from operators.sentences.emission import SentenceState, StreamTime, emit_if_due, is_stable
 from operators.sentences.interim import InterimState, next_interim, stable_word_count
@@ -53,6 +54,8 @@ def step(state: TrackerState, update: ChunkUpdate) -> tuple[TrackerState, Senten
     work = _SentenceUpdate(state, update)
     for rename in update.renames:
         work.apply_rename(rename)
+    if update.correction is not None:
+        work.apply_correction(update.correction)
     if update.config is not None:
         work.apply_config(update.config)
     if update.revision is not None:
@@ -80,6 +83,9 @@ class _SentenceUpdate:
         self.now = StreamTime(update.at, stream_s, self.speech_watermark, update.meeting_ended)
         self.emitted: dict[str, Sentence] = {}
         self.renamed: dict[str, int] = {}
+        self.corrected_ids: set[str] = set()
+        self.stored_correction: SentenceCorrected | None = None
+        self.is_conflicting = False
         self.stable: list[Sentence] = []
         self.retractions: list[Retraction] = []
         self.interims: list[Interim] = []
@@ -99,6 +105,8 @@ class _SentenceUpdate:
             tuple(self.stable),
             tuple(self.interims),
             tuple(self.renamed.items()),
+            self.stored_correction,
+            self.is_conflicting,
         )
 
     def apply_rename(self, rename: SpeakerRename) -> None:
@@ -144,6 +152,40 @@ class _SentenceUpdate:
             if text and not is_merged(shown_key):
                 name, speaker_id = split_speaker_key(shown_key)
                 self.interims.append(Interim(name, shown_text, start, base, speaker_id=speaker_id))
+
+    def apply_correction(self, correction: SentenceCorrected) -> None:
+        """Correct a sentence of the state, and emit it at once. Another sentence is only stored."""
+        sentence_id = correction.sentence_id
+        for speaker, speaker_state in self.speakers.items():
+            for i, sentence in enumerate(speaker_state.sentences):
+                if sentence.segment.id == sentence_id:
+                    sentences = list(speaker_state.sentences)
+                    sentences[i] = self._correct_sentence(sentence, speaker, correction)
+                    self.speakers[speaker] = speaker_state._replace(sentences=tuple(sentences))
+                    return
+        detached = self.detached.get(sentence_id)
+        if detached is None:
+            self.stored_correction = correction
+            return
+        corrected = self._correct_sentence(detached.sentence, detached.speaker_key, correction)
+        self.detached[sentence_id] = DetachedSentence(detached.speaker_key, corrected)
+
+    def _correct_sentence(self, sentence: SentenceState, speaker: str, correction: SentenceCorrected) -> SentenceState:
+        if not sentence.revision or sentence.is_retracted or sentence.shown_text != correction.previous_text:
+            self.is_conflicting = True
+            return sentence
+        corrected = sentence.with_correction(correction)
+        if corrected.shown_text == sentence.shown_text:
+            return sentence
+        self.emitted[sentence.segment.id] = corrected.to_sentence(sentence.previous_speaker_key or speaker)
+        self.corrected_ids.add(sentence.segment.id)
+        return corrected
+
+    def _take_raise(self, sentence_id: str) -> bool:
+        """Return whether the update raised a sentence's revision already: one revision then has all its changes."""
+        is_corrected = sentence_id in self.corrected_ids
+        self.corrected_ids.discard(sentence_id)
+        return self.renamed.pop(sentence_id, None) is not None or is_corrected
 
     def apply_config(self, config: MeetingConfig) -> None:
         """Apply a config. If its source language is another one, segment the speech that may still change again."""
@@ -247,10 +289,8 @@ class _SentenceUpdate:
                 if sentence.is_finished:
                     continue
                 new = emit_if_due(sentence, i + 1 < len(speaker_state.sentences), self.now)
-                if new.revision > sentence.revision and self.renamed.pop(new.segment.id, None):
-                    new = new._replace(
-                        revision=sentence.revision
-                    )  # One revision has both the new name and the new text.
+                if new.revision > sentence.revision and self._take_raise(new.segment.id):
+                    new = new._replace(revision=sentence.revision)
                 if new is not sentence:
                     self.emitted[new.segment.id] = new.to_sentence(speaker)
                 if is_stable(new, self.now):
@@ -268,7 +308,7 @@ class _SentenceUpdate:
             if detached.sentence.is_retracted:
                 continue
             if self.now.meeting_ended or not self._is_replacement_pending(detached):
-                revision = self.renamed.pop(sentence_id, detached.sentence.revision + 1)
+                revision = detached.sentence.revision + (0 if self._take_raise(sentence_id) else 1)
                 retracted = detached.sentence._replace(revision=revision, previous_speaker_key=None, is_retracted=True)
                 self.detached[sentence_id] = DetachedSentence(detached.speaker_key, retracted)
                 self.retractions.append(Retraction(sentence_id, retracted.revision))

@@ -49,7 +49,9 @@ class DeadLetterRecord:
     def kind(self) -> str | None:
         """The kind of the entry; None if that is unknown."""
         kind = self.fields.get("kind")
-        return kind if kind in ("started", "chunk", "config", "moved", "ended", "tick") else None
+        return (
+            kind if kind in ("started", "chunk", "config", "speakers", "sentence", "moved", "ended", "tick") else None
+        )
 
     @property
     def ordinal(self) -> int | None:

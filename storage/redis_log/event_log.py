@@ -24,6 +24,7 @@ from operators.entries import (
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
+    SentenceCorrected,
     SpeakerRenamed,
 )
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, ParleyError, UnavailableError
@@ -176,7 +177,7 @@ class LogWriter:
 
         Args:
             meeting_id: the meeting.
-            events: chunks, config changes, renames of speakers or the end.
+            events: chunks, config changes, renames of speakers, corrections of sentences or the end.
             min_ordinal: an ordinal that is known to be in use.
 
         Returns:
@@ -337,10 +338,12 @@ def _event_arguments(index: int, event: NewEvent) -> list[str | int]:
             return [event.event_id, "config", at, payload.model_dump_json(), payload.config.model_dump_json(), ""]
         case SpeakerRenamed():
             return [event.event_id, "speakers", at, payload.model_dump_json(exclude_none=True), "", ""]
+        case SentenceCorrected():
+            return [event.event_id, "sentence", at, payload.model_dump_json(), "", ""]
         case MeetingEnded():
             return [event.event_id, "ended", at, payload.model_dump_json(), "", ""]
         case MeetingStarted() | MeetingMoved():
-            raise InvalidInputError(f"events.{index}.kind", "must be chunk, config, speakers or ended")
+            raise InvalidInputError(f"events.{index}.kind", "must be chunk, config, speakers, sentence or ended")
 
 
 def _to_unavailable(error: Exception) -> UnavailableError:

@@ -23,6 +23,7 @@ from operators.entries import (
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
+    SentenceCorrected,
     SpeakerRenamed,
 )
 from operators.meeting_config import MeetingConfig
@@ -161,6 +162,7 @@ def test_the_glossary_names_every_kind_of_entry() -> None:
         Chunk: "a chunk",
         ConfigChanged: "a config change",
         SpeakerRenamed: "a speaker's new name",
+        SentenceCorrected: "a corrected sentence",
         MeetingMoved: "a move",
         MeetingEnded: "the end",
     }

@@ -98,7 +98,9 @@ def test_error_does_not_contain_the_rejected_value() -> None:
 
 
 def test_unknown_kind_is_rejected() -> None:
-    with pytest.raises(InvalidInputError, match="must be one of started, chunk, config, speakers, moved, ended"):
+    with pytest.raises(
+        InvalidInputError, match="must be one of started, chunk, config, speakers, sentence, moved, ended"
+    ):
         parse_payload("sung", {})
 
 

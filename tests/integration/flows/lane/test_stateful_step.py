@@ -53,7 +53,7 @@ async def test_a_meeting_with_an_unreadable_state_fails_alone_and_its_state_is_k
         )
     assert [(a.outcome, a.reason) for a in answers] == [("refused", "failed")]
     [(_, reason, state)] = query_rows(engine, failed, id=unreadable)
-    assert (reason, state) == ("its state of sentences has schema 99; this version reads 4", None)
+    assert (reason, state) == ("its state of sentences has schema 99; this version reads 5", None)
     dead_letters = query_rows(
         engine, "select reason, fields ->> 'kind', fields ->> 'state' from dead_letters order by id"
     )

@@ -64,6 +64,17 @@ def test_a_sentence_state_of_schema_2_keeps_its_speakers_and_detached_sentences(
     assert (state.speech_watermark, state.language) == (99.0, "en")
 
 
+def test_no_sentence_of_schema_4_has_a_users_text() -> None:
+    state = load_state("sentences", SCHEMA_2["sentences"])
+    step = next(step for step in STEPS if step.name == "sentences")
+    stored = json.loads(step.dump(state)["state"])
+    for sentence in (*(each for speaker in stored["speakers"].values() for each in speaker[2]),):
+        assert sentence.pop() is None
+    for _, sentence in stored["detached"].values():
+        assert sentence.pop() is None
+    assert load_state("sentences", {"schema": 4, "state": stored}) == state
+
+
 def test_a_context_state_of_schema_2_keeps_its_sentences() -> None:
     assert load_state("context", SCHEMA_2["context"]) == context_window.WindowState(
         MeetingConfig(source_language="en", target_languages=("pt",)),
