@@ -270,12 +270,7 @@ class Committer:
         for rename in () if update is None else update.renames:
             changed_ids = {changed.id for changed in (*envelope.sentences.emitted, *envelope.sentences.retractions)}
             change.rename_speaker(rename, changed_ids)
-        change.renamed_sentences += envelope.sentences.renamed
-        for sentence in envelope.sentences.emitted:
-            change.sentences[sentence.id] = sentence
-            change.retracted.pop(sentence.id, None)
-        for retracted in envelope.sentences.retractions:
-            change.retracted[retracted.id] = retracted
+        change.add_sentences(envelope.sentences)
         for request in envelope.requests:
             change.requests[request.sentence_id, request.language] = request
         if envelope.note_request is not None:
@@ -285,9 +280,9 @@ class Committer:
         if update.config is not None:
             change.config = update.config
         if update.is_outdated:
-            change.counter_increments["outdated"] = change.counter_increments.get("outdated", 0) + 1
+            change.count("outdated")
         if update.late_chunk is not None:
-            change.counter_increments["late"] = change.counter_increments.get("late", 0) + 1
+            change.count("late")
             dead.append(
                 DeadLetter(
                     envelope.log_id,
@@ -374,10 +369,8 @@ def _has_effects(envelope: Envelope) -> bool:
         or envelope.note_request
         or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= STORE_INTERVAL_MS)
         or (isinstance(item, Entry) and isinstance(item.payload, MeetingStarted))
-        or (
-            update
-            and (update.meeting_ended or update.late_chunk or update.is_outdated or update.config or update.renames)
-        )
+        or (update and (update.meeting_ended or update.late_chunk or update.is_outdated or update.config))
+        or (update and (update.renames or update.correction))
     )
 
 

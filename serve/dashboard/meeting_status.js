@@ -17,6 +17,7 @@ const COUNTER_LABELS = {
   dead: "Entries that failed and became dead letters",
   late: "Revisions that arrived too late and were ignored",
   outdated: "Interim texts that arrived too late and were ignored",
+  conflicting: "Corrections of sentences that had changed meanwhile",
   "refused:invalid": "Events refused: invalid",
   "refused:lag": "Events refused temporarily: processing was too far behind",
   "refused:ended": "Events refused: the meeting was over",

@@ -76,7 +76,7 @@ async def rename_speaker(meeting_id: UUID, request: RenameSpeakerRequest, servic
     """
     speakers = (await list_speakers(meeting_id, services)).speakers
     renamed, merged = _build_entry(speakers, request)
-    ordinal = await services.meetings.rename_speaker(DEFAULT_TEAM_ID, meeting_id, renamed)
+    ordinal = await services.meetings.edit_transcript(DEFAULT_TEAM_ID, meeting_id, renamed)
     return RenameSpeakerResult(
         ordinal=ordinal, speaker=renamed.new_speaker, speaker_id=renamed.new_speaker_id, merged=merged
     )

@@ -6,11 +6,12 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from operators.entries import SpeakerRenamed
+from operators.entries import SentenceCorrected, SpeakerRenamed
 from operators.meeting_config import MeetingConfig
 from operators.note_requests import NoteRequest
+from operators.sentence_corrections import correct_sentence
 from operators.speaker_keys import is_renamed, speaker_key, split_speaker_key
-from operators.stream import Retraction, Sentence, SpeakerRename
+from operators.stream import Retraction, Sentence, SentenceChanges, SpeakerRename
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.records import MeetingStatus
 
@@ -44,6 +45,8 @@ class MeetingChange:
         renames: the renames of speakers, in order, and `rename_entries`, the entries of those that have one.
         renamed_sentences: ids of the sentences that were emitted again for a rename of their speaker, and their first
             revision with the new name.
+        stored_corrections: the corrections of sentences that only storage has, in order.
+        corrected_ids: ids of sentences of the batch that were corrected after the state had released them.
         config_changed: whether the config changed after the start. A new language makes captions of earlier sentences pending.
     """
 
@@ -69,6 +72,8 @@ class MeetingChange:
     renames: list[SpeakerRename] = field(default_factory=list[SpeakerRename])
     rename_entries: list[SpeakerRenamed] = field(default_factory=list[SpeakerRenamed])
     renamed_sentences: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    stored_corrections: list[SentenceCorrected] = field(default_factory=list[SentenceCorrected])
+    corrected_ids: list[str] = field(default_factory=list[str])
     config_changed: bool = False
     status_events: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
@@ -88,6 +93,37 @@ class MeetingChange:
                 renamed = replace(sentence, speaker=speaker, speaker_id=speaker_id, revision=sentence.revision + 1)
                 self.sentences[sentence.id] = renamed
                 self.renamed_sentences.append((sentence.id, renamed.revision))
+
+    def add_sentences(self, changes: SentenceChanges) -> None:
+        """Add the changes that an item of the batch makes to the meeting's sentences."""
+        self.renamed_sentences += changes.renamed
+        for sentence in changes.emitted:
+            self.sentences[sentence.id] = sentence
+            self.retracted.pop(sentence.id, None)
+        for retraction in changes.retractions:
+            self.retracted[retraction.id] = retraction
+        if changes.stored_correction is not None:
+            self._correct_released(changes.stored_correction)
+        if changes.is_conflicting:
+            self.count("conflicting")
+
+    def _correct_released(self, correction: SentenceCorrected) -> None:
+        """Correct a sentence that the state has released: one of the batch here, another one in the transaction."""
+        sentence = self.sentences.get(correction.sentence_id)
+        if sentence is None and correction.sentence_id not in self.retracted:
+            self.stored_corrections.append(correction)
+            return
+        is_retracted = correction.sentence_id in self.retracted
+        corrected = None if sentence is None or is_retracted else correct_sentence(sentence, correction)
+        if corrected is None:
+            self.count("conflicting")
+        elif corrected is not sentence:
+            self.sentences[corrected.id] = corrected
+            self.corrected_ids.append(corrected.id)
+
+    def count(self, name: str) -> None:
+        """Add one to a counter of the meeting."""
+        self.counter_increments[name] = self.counter_increments.get(name, 0) + 1
 
     def start_generation(self, generation: int, at_ms: int) -> None:
         """Record the start of a generation of the meeting, at `at_ms` (ms since the epoch)."""

@@ -27,6 +27,7 @@ from storage.notes.note_records import NoteResult
 from storage.notes.note_writes import LANE_WAIT_S, insert_requested, mark_outdated, write_lane_results
 from storage.postgres.engine_config_versions import read_current_config
 from storage.postgres.meeting_transaction import MeetingTransaction, rows_parameter
+from storage.postgres.sentence_corrections import correct_stored_sentence, mark_captions_pending
 from storage.postgres.speaker_names import rename_stored_sentences
 from storage.records import OutboxEvent
 
@@ -162,12 +163,18 @@ def commit_batch(
         for status in change.status_events:
             if status["status"] == "timed_out":
                 transaction.count(change.meeting_id, "timed_out")
-    # 3. Sentences and their speakers. A rename concerns the sentences that no state holds any more.
+    # 3. Sentences and their speakers. Renames and corrections concern the sentences that no state holds any more.
+    corrected_ids = {change.meeting_id: {*change.corrected_ids} for change in changes}
     for change in changes:
         for rename in change.renames:
             rename_stored_sentences(
                 connection, transaction, change.meeting_id, rename, [*change.sentences, *change.retracted]
             )
+        for correction in change.stored_corrections:
+            if correct_stored_sentence(connection, transaction, change.meeting_id, correction):
+                corrected_ids[change.meeting_id].add(correction.sentence_id)
+            else:
+                transaction.count(change.meeting_id, "conflicting")
     _write_sentences(connection, changes)
     for change in changes:
         for sentence in change.sentences.values():
@@ -177,6 +184,8 @@ def commit_batch(
             transaction.emit(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
     # 4. Captions that are now pending, in every language.
     mark_pending(connection, [r for c in changes for r in c.requests.values()], backfill_after)
+    for meeting_id, sentence_ids in corrected_ids.items():
+        mark_captions_pending(connection, meeting_id, sentence_ids)
     raise_renamed(connection, changes, transaction)
     mark_new_languages_pending(connection, changes)
     # 5. Results, after the sentences that they translate.
@@ -186,6 +195,7 @@ def commit_batch(
     write_lane_results(connection, transaction, note_results)
     for change in changes:
         revised = {s.id for s in change.sentences.values() if s.revision > 1} | change.retracted.keys()
+        revised |= corrected_ids[change.meeting_id]
         if revised or change.renames:
             mark_outdated(connection, transaction, change.meeting_id, None if change.renames else revised)
     # 7. Entries that could not be used.

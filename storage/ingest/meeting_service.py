@@ -15,11 +15,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid6 import uuid7
 
-from operators.entries import MeetingEnded, SpeakerRenamed
+from operators.entries import MeetingEnded, SentenceCorrected, SpeakerRenamed
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.accepted_ledger import AcceptedLedger, AcceptedPosition, write_counters
-from storage.ingest.closed_meetings import rename_in_closed_meeting
+from storage.ingest.closed_meetings import edit_closed_meeting
 from storage.ingest.config_completion import complete_new_config
 from storage.postgres import teams
 from storage.postgres.lane_registry import check_move_target, find_least_loaded_lane, lane_kind_for
@@ -193,25 +193,28 @@ class MeetingService:
         at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
         await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", MeetingEnded(reason=reason), at_ms)])
 
-    async def rename_speaker(self, team_id: str, meeting_id: UUID, renamed: SpeakerRenamed) -> int | None:
-        """Rename a speaker of a team's meeting. If the meeting is over, its stored sentences are renamed at once.
+    async def edit_transcript(
+        self, team_id: str, meeting_id: UUID, edit: SpeakerRenamed | SentenceCorrected
+    ) -> int | None:
+        """Rename a speaker of a team's meeting, or correct a sentence. If the meeting is over, that is stored at once.
 
         Returns:
             The ordinal of the log's entry; None if the meeting is over.
 
         Raises:
             NotFoundError: the team has no such meeting.
+            ConflictError: the meeting is over, and the sentence has another text by now.
             UnavailableError: the meeting is ending, or the log can't be reached.
         """
         async with self._engine.begin() as conn:
             record = await read_meeting(conn, team_id, meeting_id, for_update=True)
             if record.status in ("ended", "failed"):
                 # Its log is closed, and no lane writes its sentences any more. The relay publishes the events.
-                await conn.run_sync(rename_in_closed_meeting, str(meeting_id), renamed)
+                await conn.run_sync(edit_closed_meeting, str(meeting_id), edit)
                 return None
         info = await self._log_writer.read_state(str(meeting_id))
         at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
-        (result,) = await self.append(team_id, meeting_id, [NewEvent(f"speakers-{uuid7()}", renamed, at_ms)])
+        (result,) = await self.append(team_id, meeting_id, [NewEvent(f"{edit.kind}-{uuid7()}", edit, at_ms)])
         if result.reason is not None:
             raise UnavailableError("the meeting is ending; try again in a moment")
         return result.ordinal

@@ -17,6 +17,7 @@ __all__ = [
     "meeting_queries",
     "meeting_transaction",
     "outbox",
+    "sentence_corrections",
     "source_accounts",
     "source_configs",
     "source_import_runs",

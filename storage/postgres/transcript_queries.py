@@ -32,10 +32,11 @@ from storage.postgres import tables
 from storage.postgres.outbox import SELECT_EVENTS_AFTER
 from storage.records import Caption, OutboxEvent
 
-_SENTENCE_COLUMNS: list[ColumnElement[Any]] = [
+SENTENCE_COLUMNS: list[ColumnElement[Any]] = [
     *(tables.sentences.c[field.name] for field in fields(Sentence) if field.name != "corrected"),
     tables.sentences.c.original_text.is_not(None).label("corrected"),
 ]
+"""The columns of a `Sentence`."""
 _CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(Caption)]
 
 
@@ -47,7 +48,7 @@ def _numbers_of_id(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:
 
 _READING_ORDER = (tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id))
 _SENTENCES = (
-    select(*_SENTENCE_COLUMNS)
+    select(*SENTENCE_COLUMNS)
     .where(
         tables.sentences.c.team_id == bindparam("team_id"),
         tables.sentences.c.meeting_id == bindparam("meeting_id"),
@@ -69,6 +70,12 @@ _SENTENCE_PAGE = _SENTENCES.where(
         tuple_(*_READING_ORDER) > _CURSOR_PLACE.scalar_subquery(),
     ),
 ).limit(bindparam("limit", type_=Integer))
+_SENTENCE = select(*SENTENCE_COLUMNS).where(
+    tables.sentences.c.team_id == bindparam("team_id"),
+    tables.sentences.c.meeting_id == bindparam("meeting_id"),
+    tables.sentences.c.id == bindparam("sentence_id"),
+    ~tables.sentences.c.retracted,
+)
 _CAPTIONS = (
     select(*_CAPTION_COLUMNS)
     .select_from(tables.captions.join(tables.sentences))
@@ -106,7 +113,20 @@ _LAST_SEQ = select(tables.meetings.c.seq).where(
 async def read_sentences(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> list[Sentence]:
     """Read a meeting's sentences in reading order. Retracted ones are left out."""
     rows = await conn.execute(_SENTENCES, {"team_id": team_id, "meeting_id": meeting_id})
-    return [_to_sentence(row) for row in rows.mappings()]
+    return [to_sentence(row) for row in rows.mappings()]
+
+
+async def read_sentence(conn: AsyncConnection, team_id: str, meeting_id: UUID, sentence_id: str) -> Sentence:
+    """Read a sentence of a team's meeting.
+
+    Raises:
+        NotFoundError: the meeting has no such sentence, or it was retracted.
+    """
+    values = {"team_id": team_id, "meeting_id": meeting_id, "sentence_id": sentence_id}
+    row = (await conn.execute(_SENTENCE, values)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("the meeting has no such sentence; /sentences lists its sentences")
+    return to_sentence(row)
 
 
 async def read_sentence_page(
@@ -134,7 +154,7 @@ async def read_sentence_page(
     if after is not None and (await conn.execute(_CURSOR_PLACE, ids)).one_or_none() is None:
         raise InvalidInputError("after", "must be the `after` of the previous page")
     rows = await conn.execute(_SENTENCE_PAGE, ids | {"from_s": from_s, "until_s": until_s, "limit": limit})
-    return [_to_sentence(row) for row in rows.mappings()]
+    return [to_sentence(row) for row in rows.mappings()]
 
 
 async def read_captions_of_sentences(
@@ -199,7 +219,8 @@ async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -
     return int(seq)
 
 
-def _to_sentence(row: RowMapping) -> Sentence:
+def to_sentence(row: RowMapping) -> Sentence:
+    """Make a sentence of a row of `SENTENCE_COLUMNS`."""
     values: dict[str, Any] = dict(row)
     values["boundary"] = SentenceBoundary(values["boundary"])
     return Sentence(**values)

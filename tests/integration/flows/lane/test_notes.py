@@ -191,7 +191,7 @@ async def test_a_changed_sentence_changes_its_note(
         assert note_rows(engine, meeting_id)[0] == ("ready", 2, "Ann: Good morning. Bob: No.", False)
         # A rename, and the removal of a sentence, change it as well.
         renamed = SpeakerRenamed(speaker="Ann", new_speaker="Anna")
-        await meetings.rename_speaker("default", meeting_id, renamed)
+        await meetings.edit_transcript("default", meeting_id, renamed)
         await append_events(meetings, meeting_id, [chunk_event(11, "c2", "Bob", "", 20.0, 21.0, 61.0)])
         await append_events(meetings, meeting_id, [END])
         # The last note was requested after the rename.
