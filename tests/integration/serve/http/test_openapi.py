@@ -26,6 +26,7 @@ from storage.postgres import transcript_imports
 from storage.postgres.engine_config_versions import save_settings_config
 from tests.harness.api.fireflies_account import sign, store_account, store_session
 from tests.harness.api.server_thread import run_api
+from tests.harness.lane.fake_lane_writer import FakeLaneWriter, make_sentence
 from tests.harness.processes.parley_command import run_parley
 from tests.integration.serve.http.test_dead_letter_routes import store_dead_letter
 from tests.integration.serve.http.test_webhook_routes import store_disabled_webhook
@@ -54,6 +55,7 @@ BODIES: dict[str, Any] = {
     },
     EVENTS: {"events": [{"payload": CHUNK}]},
     "post /api/meetings/{meeting_id}/move": {"lane": "live-1"},
+    "patch /api/meetings/{meeting_id}/sentences/{sentence_id}": {"text": "Good evening.", "revision": 7},
     "post /api/meetings/{meeting_id}/speakers/rename": {"speaker": "Ann", "name": "Anna"},
     "post /api/lanes": {},
     "put /api/engine-config": {"config": {}, "expected_version": 7},
@@ -134,6 +136,7 @@ class DescribedApi:
         """Send a route a request for something that doesn't exist."""
         method, path = route.split(" ")
         path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none", "source": "none"}
+        path_parameters["sentence_id"] = "1.0"
         path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1", "import_id": str(uuid4())}
         path_parameters |= {name: str(uuid4()) for name in ID_PARAMETERS} | {"language": "de", "name": "none"}
         path_parameters |= {"session_id": str(uuid4()), "transcript_id": uuid4().hex} | options.pop("places", {})
@@ -187,6 +190,7 @@ async def check_errors_of_requests(postgres_url: str, redis_url: str) -> None:
         assert await running.routes_answering(413, content=b" " * (MOST + 1)) == running.documented_routes(413)
         wrong = {
             "meeting_id": "x",
+            "sentence_id": "x",
             "letter_id": "x",
             "lane_id": "%00",
             "source": "%00",
@@ -235,6 +239,7 @@ async def test_operation_ids_are_the_names_of_the_routes(stage: ApiHarness) -> N
             "change",
             "configure",
             "connect",
+            "correct",
             "create",
             "delete",
             "disconnect",
@@ -283,6 +288,7 @@ async def test_conflicts_are_described(
     stage: ApiHarness, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = await stage.create_meeting()
+    FakeLaneWriter(stage, ended).write_sentences(make_sentence("1.0", "Good morning.", 0.0))
     intelligence = await create_intelligence(stage, ended)
     # The API runs in a thread of this process.
     monkeypatch.setattr(glossary_queries, "MAX_ENTRIES", 2)

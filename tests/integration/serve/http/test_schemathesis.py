@@ -57,9 +57,9 @@ SIGNED_ROUTE = "POST /api/fireflies/webhook"
 TIMEOUT_S = 60
 STORED_ROWS = (
     'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary, first_emitted,'
-    " first_text) values ('default', :meeting, 's1', 1, 'Ann', 'Good morning.', 0, 1, 'mark', 1, 'Good morning.')",
+    " first_text) values ('default', :meeting, '1.0', 1, 'Ann', 'Good morning.', 0, 1, 'mark', 1, 'Good morning.')",
     "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text, engine, warnings)"
-    " values ('default', :meeting, 's1', 'pt', 1, 'translated', 'Bom dia.', 'firefox 1', '{name}')",
+    " values ('default', :meeting, '1.0', 'pt', 1, 'translated', 'Bom dia.', 'firefox 1', '{name}')",
     "insert into source_metadata (team_id, meeting_id, source, external_id, content)"
     """ values ('default', :meeting, 'fireflies', 'past-1', '{"summary": {"overview": "A launch."}}')""",
 )
@@ -168,6 +168,7 @@ class RouteFuzzer:
             "source": "attendee",
             "session_id": str(store_session(stage.engine, meeting)),
             "transcript_id": "past-1",
+            "sentence_id": "1.0",
         }
 
     def _post(self, path: str, **options: Any) -> Any:
