@@ -129,6 +129,13 @@ class ApiClient:
         body = {"speaker": speaker, "name": name} | ({} if speaker_id is None else {"speaker_id": speaker_id})
         return await self._request_json("POST", f"/api/meetings/{meeting_id}/speakers/rename", body)
 
+    async def correct_sentence(self, meeting_id: str, sentence_id: str, text: str) -> dict[str, Any]:
+        """Correct the text of a sentence, as it is at this moment."""
+        revisions = {sentence["id"]: sentence["revision"] for sentence in await self.sentences(meeting_id)}
+        body = {"text": text, "revision": revisions.get(sentence_id, 1)}
+        path = f"/api/meetings/{meeting_id}/sentences/{quote(sentence_id, safe='')}"
+        return await self._request_json("PATCH", path, body)
+
     async def export(self, meeting_id: str, parameters: Mapping[str, str | Sequence[str]]) -> ExportedTranscript:
         """Return a meeting's transcript as a file.
 

@@ -1,4 +1,4 @@
-"""`parley meetings`: lists, shows, exports and ends the meetings of a running system, and renames their speakers."""
+"""`parley meetings`: lists, shows, exports and ends meetings, renames their speakers, and corrects their sentences."""
 
 from __future__ import annotations
 
@@ -264,6 +264,26 @@ def rename_speaker(
     new_name = sanitize_for_terminal(result["speaker"])
     done = "The speaker was merged into" if result["merged"] else "The speaker's name is now"
     console.print(f"{done} {new_name}.", markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="""
+Examples:
+
+- `parley meetings correct ID 12.0 "Ask legal about clause 4."`
+"""
+)
+def correct(
+    meeting: MeetingIdArgument,
+    sentence: Annotated[
+        str, typer.Argument(metavar="SENTENCE", help="The sentence's id. The export as JSONL has the ids.")
+    ],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The sentence's new text.")],
+    server: ServerOption = None,
+) -> None:
+    """Correct a sentence. The source's text is kept; to go back to it, give it as the new text."""
+    result = call_api(find_running_server(server), lambda client: client.correct_sentence(str(meeting), sentence, text))
+    console.print(f"The sentence is now: {sanitize_for_terminal(result['text'])}", markup=False, soft_wrap=True)
 
 
 def _meeting_table(meetings: list[dict[str, Any]]) -> Table:

@@ -20,7 +20,7 @@ COMMANDS = (
     *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),
     *("ask", "insights", "notes", "database", "fireflies", "fireflies-sim", "mcp", "openapi", "sources", "webhooks"),
 )
-MEETINGS = ("list", "show", "export", "end", "rename-speaker")
+MEETINGS = ("list", "show", "export", "end", "rename-speaker", "correct")
 SCRIPT = Path(sys.executable).parent / "parley"
 NOBODY = "01890000-0000-7000-8000-000000000000"
 

@@ -13,6 +13,7 @@ from operators.translation_requests import CaptionStatus
 from storage import redis_keys
 from storage.batch_commit.pending_captions import read_due_requests
 from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
+from tests.harness.processes.parley_command import run_parley
 
 if TYPE_CHECKING:
     import httpx
@@ -148,3 +149,15 @@ async def test_a_correction_is_deleted(stage: ApiHarness) -> None:
     await correct(stage, meeting, "Good morning.", 3)
     await correct(stage, meeting, "Good mourning.", 4)
     assert (await first_sentence(stage, meeting))["corrected"] is False
+
+
+async def test_the_command_corrects_a_sentence(stage: ApiHarness) -> None:
+    meeting, writer = await create_written_meeting(stage)
+    writer.write_sentences(GREETING)
+    writer.end()
+    server = f"http://{stage.address}"
+    done = run_parley("meetings", "correct", meeting, "1.0", "Good morning.", "--server", server)
+    assert (done.returncode, done.stderr) == (0, "The sentence is now: Good morning.\n")
+    unknown = run_parley("meetings", "correct", meeting, "7.0", "Good morning.", "--server", server)
+    assert unknown.returncode == 1
+    assert "no such sentence" in unknown.stderr
