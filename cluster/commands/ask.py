@@ -81,6 +81,8 @@ def _describe(message: dict[str, Any]) -> str:
         title = f" ({sentence['meeting_title']})" if sentence["meeting_title"] else ""
         # The answer's text has the same numbers.
         line = f"[{len(sources) + 1}]{title} {sentence['speaker']}: {sentence['text']}"
+        if sentence["changed"]:
+            line += " (changed since the answer)"
         sources.setdefault((sentence["meeting_id"], sentence["sentence_id"]), line)
     remarks = [
         f"{reach['read']} of {reach['sentences']} sentences read" if reach["read"] < reach["sentences"] else "",

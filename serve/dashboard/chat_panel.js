@@ -113,7 +113,7 @@ export class ChatPanel {
     line.dir = "auto";
     line.append(text, " ");
     line.classList.toggle("unsupported", support !== "supported");
-    for (const [index, { sentence_id: id, speaker, text: spoken }] of sentences.entries()) {
+    for (const [index, { sentence_id: id, speaker, text: spoken, changed }] of sentences.entries()) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = `[${index + 1}]`;
@@ -121,6 +121,7 @@ export class ChatPanel {
       button.ariaLabel = `Show the sentence of ${speaker}: ${spoken}`;
       button.addEventListener("click", () => this.#showSentence(id));
       line.append(button);
+      if (changed) line.append(" (changed since the answer)");
     }
     if (SUPPORT_REMARKS[support]) line.append(` (${SUPPORT_REMARKS[support]})`);
     return line;

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid6 import uuid7
 
 from operators.errors import ConflictError, NotFoundError
-from storage.chat.chat_records import AnswerClaim, ChatMessage, Conversation
+from storage.chat.chat_records import AnswerClaim, ChatMessage, CitedSentence, Conversation
+from storage.postgres.meeting_transaction import rows_parameter
 
 MAX_MESSAGES = 200
 """Most questions of a conversation."""
@@ -55,6 +56,11 @@ _MESSAGES = text(
 _MESSAGE = text(
     f"select {_MESSAGE_COLUMNS} from chat_messages m join conversations c on c.id = m.conversation_id"  # noqa: S608 - a constant
     " where c.team_id = :team_id and m.id = :id"
+)
+_PRESENT_SENTENCES = text(
+    "select s.meeting_id, s.id, s.speaker, s.text from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(meeting_id uuid, sentence_id text) join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id"
+    " where not s.retracted"
 )
 _COUNT_MESSAGES = text("select count(*) from chat_messages where conversation_id = :conversation_id")
 _INSERT_MESSAGE = text(
@@ -105,7 +111,8 @@ async def read_conversation(conn: AsyncConnection, team_id: str, conversation_id
     if row is None:
         raise NotFoundError("there is no such conversation")
     messages = await conn.execute(_MESSAGES, {"conversation_id": conversation_id})
-    return _to_conversation(row, [_to_message(message) for message in messages.mappings()])
+    found = [_to_message(message) for message in messages.mappings()]
+    return _to_conversation(row, await _with_present_sentences(conn, found))
 
 
 async def list_conversations(
@@ -167,7 +174,39 @@ async def read_message(conn: AsyncConnection, team_id: str, message_id: UUID) ->
     row = (await conn.execute(_MESSAGE, {"team_id": team_id, "id": message_id})).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such question")
-    return _to_message(row)
+    (message,) = await _with_present_sentences(conn, [_to_message(row)])
+    return message
+
+
+async def _with_present_sentences(conn: AsyncConnection, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Return messages whose claims have their sentences as they are now."""
+    rows = {
+        (str(sentence.meeting_id), sentence.sentence_id)
+        for message in messages
+        for claim in message.claims or ()
+        for sentence in claim.sentences
+    }
+    if not rows:
+        return list(messages)
+    parameters = rows_parameter([{"meeting_id": meeting, "sentence_id": sentence} for meeting, sentence in rows])
+    present = {(row.meeting_id, row.id): row for row in await conn.execute(_PRESENT_SENTENCES, parameters)}
+
+    def to_present(sentence: CitedSentence) -> CitedSentence:
+        row = present.get((sentence.meeting_id, sentence.sentence_id))
+        if row is None:
+            return sentence.model_copy(update={"changed": True})
+        changed = row.text != sentence.text
+        return sentence.model_copy(update={"speaker": row.speaker, "text": row.text, "changed": changed})
+
+    def claims_of(message: ChatMessage) -> list[AnswerClaim] | None:
+        if message.claims is None:
+            return None
+        return [
+            claim.model_copy(update={"sentences": [to_present(sentence) for sentence in claim.sentences]})
+            for claim in message.claims
+        ]
+
+    return [message.model_copy(update={"claims": claims_of(message)}) for message in messages]
 
 
 def _to_conversation(row: Mapping[Any, Any], messages: list[ChatMessage]) -> Conversation:

@@ -14,13 +14,18 @@ ClaimSupport = Literal["supported", "unsupported", "unchecked"]
 
 
 class CitedSentence(BaseModel, frozen=True):
-    """A sentence that a claim names, as it was when the question was answered."""
+    """A sentence that a claim names, as it is now.
+
+    `changed` says whether its text has changed since the question was answered. A sentence that was retracted since has the text
+    of that time.
+    """
 
     meeting_id: UUID
     sentence_id: str
     speaker: str
     text: str
     meeting_title: str = ""
+    changed: bool = False
 
 
 class AnswerClaim(BaseModel, frozen=True):

@@ -111,12 +111,30 @@ async def test_an_answer_names_its_sentences_and_how_far_the_transcript_reached(
         "speaker": "Ann",
         "text": SENTENCES[0].text,
         "meeting_title": "",
+        "changed": False,
     }
     assert message["reach"] == {"until_s": 301.0, "sentences": 3, "read": 3, "is_live": True, "behind": 0}
     assert (message["engine"], message["prompt_tokens"], message["prompt_version"]) == ("scripted 1", 150, 1)
     [request] = chat.questions
     assert request.transcript_lines[1].startswith("[2] Bob: I will send")
     assert request.task == "Answer this question: How large is the budget?"
+
+
+async def test_an_answer_shows_its_sentences_as_they_are_now(
+    stage: ApiHarness, meeting: str, aengine: AsyncEngine
+) -> None:
+    stage.set_status(meeting, "ended")
+    chat = ScriptedChat(("Bob sends the contract.", [2, 3]))
+    conversation = await begin(stage, meeting)
+    await ask(stage, aengine, conversation, chat)
+    corrected = {"text": "I will send the contract on Thursday.", "revision": 1}
+    assert (await stage.http.patch(f"/api/meetings/{meeting}/sentences/2.0", json=corrected)).is_success
+    read = (await stage.http.get(f"{API}/agent/conversations/{conversation}")).json()
+    sentences = read["messages"][0]["claims"][0]["sentences"]
+    assert [(each["text"], each["changed"]) for each in sentences] == [
+        ("I will send the contract on Thursday.", True),
+        (SENTENCES[2].text, False),
+    ]
 
 
 async def test_what_the_model_makes_up_is_removed_or_marked(
