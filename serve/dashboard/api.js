@@ -11,7 +11,7 @@ export async function getJson(path, timeoutMs = TIMEOUT_MS) {
 
 /**
  * Send JSON to the server, and return the JSON of its answer, or null. `body` may be null. An error response is thrown as an
- * `Error` with the server's own words, its HTTP `status` and the problem's `reason`.
+ * `Error` with the server's own words, its HTTP `status`, the problem's `reason` and the whole `problem`.
  */
 export async function sendJson(method, path, body, timeoutMs = TIMEOUT_MS) {
   const content = body === null ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
@@ -19,5 +19,5 @@ export async function sendJson(method, path, body, timeoutMs = TIMEOUT_MS) {
   if (response.ok) return response.status === 204 ? null : response.json();
   const problem = await response.json().catch(() => ({}));
   const error = new Error(problem.detail ?? `the server answered ${response.status}`);
-  throw Object.assign(error, { status: response.status, reason: problem.reason });
+  throw Object.assign(error, { status: response.status, reason: problem.reason, problem });
 }

@@ -12,6 +12,7 @@ import { InsightsPanel } from "./insights_panel.js";
 import { isOver, meetingProgress } from "./meeting_status.js";
 import { NotesPanel } from "./notes_panel.js";
 import { ScrollAnchor } from "./scroll_anchor.js";
+import { SentenceEditors } from "./sentence_editors.js";
 import { TranscriptView } from "./transcript_view.js";
 
 const POLL_MS = 5_000;
@@ -27,9 +28,10 @@ class MeetingPage {
   #path;
   #meetingInfo = new MeetingInfo(query(".meeting-info"));
   #columnHeaders = new ColumnHeaders(query(".column-headers"), () => this.#updateLanguages());
-  #transcriptView = new TranscriptView(query(".rows"), query(".interims"), query(".log"), (added, before) =>
-    this.#onPaint(added, before),
+  #transcriptView = new TranscriptView(query(".rows"), query(".interims"), query(".log"), (added, before, changed) =>
+    this.#onPaint(added, before, changed),
   );
+  #sentenceEditors;
   #notesPanel;
   #emptyNotice = query(".empty-notice"); // Kept, because it is behind the rows: a query would pass all of them each time.
   #autoscroll;
@@ -44,6 +46,8 @@ class MeetingPage {
   constructor(id) {
     this.#path = `/api/meetings/${id}`;
     const showSentence = (sentenceId) => this.#transcriptView.scrollTo(sentenceId);
+    const sentenceOf = (sentenceId) => this.#transcriptView.sentence(sentenceId);
+    this.#sentenceEditors = new SentenceEditors(query(".rows"), `${this.#path}/sentences`, sentenceOf, () => this.#onCorrected());
     this.#notesPanel = new NotesPanel(query(".notes"), id, showSentence);
     new ChatPanel(query(".chat"), id, showSentence);
     new InsightsPanel(query(".insights"), id, showSentence, () => this.#readerLanguage);
@@ -65,6 +69,7 @@ class MeetingPage {
       onConnected: () => this.#transcriptView.clearInterims(),
       onReset: () => {
         this.#transcriptView.clear();
+        this.#sentenceEditors.clear();
         this.#notesPanel.clear();
       },
       onState: (state) => this.#onStreamState(state),
@@ -109,7 +114,15 @@ class MeetingPage {
     this.#showMeetingInfo();
   }
 
-  #onPaint(added, before) {
+  /** Follow a meeting that is over again: the correction changes it. */
+  async #onCorrected() {
+    if (this.#stream.state.kind !== "over") return;
+    await this.#fetchMeeting();
+    this.#stream.resume();
+  }
+
+  #onPaint(added, before, changed) {
+    this.#sentenceEditors.onChanged(changed);
     const { initialSeq, lastShownSeq, lastEngine } = this.#transcriptView;
     query(".rows").ariaBusy = String(lastShownSeq < initialSeq);
     this.#autoscroll.onContentChanged(before < initialSeq ? 0 : added);

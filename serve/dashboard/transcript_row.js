@@ -5,13 +5,16 @@ import { ListBlocks } from "./list_blocks.js";
 import { speakerKey } from "./transcript.js";
 
 const template = document.getElementById("row");
+const editedTemplate = document.getElementById("edited");
 
 export class TranscriptRow {
   constructor() {
     // Imported, not cloned: with dir=auto, Chromium doesn't compute the direction of nodes cloned from another document.
     this.element = document.importNode(template.content.firstElementChild, true);
-    [this.speaker, this.time, this.source, this.caption] = this.element.children;
+    [this.speaker, this.time, this.spoken, this.caption] = this.element.children;
+    [this.source, this.editButton] = this.spoken.children;
     [this.text, this.note] = this.caption.children;
+    this.edited = null; // The mark of a corrected sentence.
   }
 
   /** Show a sentence in its `language`, with its speaker's label (`name` and `colour`). */
@@ -25,6 +28,23 @@ export class TranscriptRow {
     setText(this.time, formatOffset(sentence.start));
     setText(this.source, sentence.text);
     this.source.lang = language;
+    this.editButton.ariaLabel = `Edit the sentence of ${name} at ${this.time.textContent}`;
+    this.#showOriginal(sentence, language);
+  }
+
+  /** Mark a sentence that a user corrected, with the source's text. */
+  #showOriginal({ corrected, original_text: original }, language) {
+    if (corrected && !this.edited) {
+      this.edited = document.importNode(editedTemplate.content.firstElementChild, true);
+      this.source.after(this.edited);
+    } else if (!corrected && this.edited) {
+      this.edited.remove();
+      this.edited = null;
+    }
+    if (!this.edited) return;
+    this.edited.title = original;
+    setText(this.edited.querySelector(".original"), original);
+    this.edited.querySelector(".original").lang = language;
   }
 
   /** Show the sentence's caption in a language, in a state of `captionState`. */

@@ -32,7 +32,8 @@ export class TranscriptView {
    * @param list the element for the rows.
    * @param interimList the element for the interim texts.
    * @param log the live region for screen readers.
-   * @param onPaint is called after each frame with the number of new sentences and the previous `lastShownSeq`.
+   * @param onPaint is called after each frame with the number of new sentences, the previous `lastShownSeq`, and the sentences
+   *   that changed.
    */
   constructor(list, interimList, log, onPaint) {
     this.#list = list;
@@ -87,6 +88,11 @@ export class TranscriptView {
     this.#rows.scrollTo(sentenceId);
   }
 
+  /** The present state of a sentence; undefined if there is none. */
+  sentence(sentenceId) {
+    return this.#transcript.sentence(sentenceId);
+  }
+
   /** Mark captions that have become late. To be called about once a second. */
   markLate() {
     this.#rows.markLate();
@@ -125,7 +131,7 @@ export class TranscriptView {
     const added = this.#rows.render(changes);
     this.#announcer.announce(changes.changed, this.#readerSettings, before >= this.initialSeq);
     this.#interimLines.render(this.#transcript.interims, this.#transcript.lastSentence, this.#readerSettings);
-    this.#onPaint(added, before);
+    this.#onPaint(added, before, changes.changed);
     if (this.#queue.length) this.#schedulePaint();
   }
 }
