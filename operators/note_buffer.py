@@ -162,7 +162,7 @@ def _rename(sentence: NoteSentence, rename: SpeakerRename) -> NoteSentence:
 
 
 def _correct(sentence: NoteSentence, correction: SentenceCorrected) -> NoteSentence:
-    if sentence.text != correction.previous_text:
+    if sentence.text != correction.previous_text or sentence.text == correction.text:
         return sentence
     return replace(sentence, text=correction.text, revision=sentence.revision + 1)
 

@@ -20,18 +20,20 @@ def to_user_text(source_text: str, correction: SentenceCorrected) -> str | None:
 
 
 def correct_sentence(sentence: Sentence, correction: SentenceCorrected) -> Sentence | None:
-    """Return the next revision of a sentence, with a user's correction.
+    """Correct a sentence.
 
     Returns:
-        The corrected sentence, the same object if its text stays, or None if the user saw another text.
+        The corrected sentence: the next revision if its text is another one, the same object if nothing changes. None if the
+        user saw another text.
     """
-    if sentence.text != correction.previous_text:
+    if sentence.text not in (correction.previous_text, correction.text):
         return None
     source_text = sentence.text if sentence.original_text is None else sentence.original_text
     text = to_user_text(source_text, correction)
-    if (source_text if text is None else text) == sentence.text:
-        return sentence
-    revision = sentence.revision + 1
     if text is None:
-        return replace(sentence, revision=revision, text=source_text, original_text=None, corrected=False)
-    return replace(sentence, revision=revision, text=text, original_text=source_text, corrected=True)
+        corrected = replace(sentence, text=source_text, original_text=None, corrected=False)
+    else:
+        corrected = replace(sentence, text=text, original_text=source_text, corrected=True)
+    if corrected.text == sentence.text:
+        return sentence if corrected == sentence else corrected
+    return replace(corrected, revision=sentence.revision + 1)

@@ -100,9 +100,12 @@ class SentenceState(NamedTuple):
         return (self.emitted_segment or self.segment).text if self.user_text is None else self.user_text
 
     def with_correction(self, correction: SentenceCorrected) -> SentenceState:
-        """Return the sentence with a user's correction of the last emitted revision, as the next revision."""
+        """Return the sentence with a correction of the last emitted revision: the next one if the text is another one."""
         source_text = (self.emitted_segment or self.segment).text
-        return self._replace(revision=self.revision + 1, user_text=to_user_text(source_text, correction), stable=False)
+        corrected = self._replace(user_text=to_user_text(source_text, correction))
+        if corrected.shown_text == self.shown_text:
+            return corrected
+        return corrected._replace(revision=self.revision + 1, stable=False)
 
     def to_sentence(self, speaker_key: str) -> Sentence:
         """Return the last emitted revision."""

@@ -171,14 +171,15 @@ class _SentenceUpdate:
         self.detached[sentence_id] = DetachedSentence(detached.speaker_key, corrected)
 
     def _correct_sentence(self, sentence: SentenceState, speaker: str, correction: SentenceCorrected) -> SentenceState:
-        if not sentence.revision or sentence.is_retracted or sentence.shown_text != correction.previous_text:
+        is_shown = sentence.revision > 0 and not sentence.is_retracted
+        if not is_shown or sentence.shown_text not in (correction.previous_text, correction.text):
             self.is_conflicting = True
             return sentence
         corrected = sentence.with_correction(correction)
-        if corrected.shown_text == sentence.shown_text:
-            return sentence
-        self.emitted[sentence.segment.id] = corrected.to_sentence(sentence.previous_speaker_key or speaker)
-        self.corrected_ids.add(sentence.segment.id)
+        if corrected != sentence:
+            self.emitted[sentence.segment.id] = corrected.to_sentence(sentence.previous_speaker_key or speaker)
+        if corrected.revision > sentence.revision:
+            self.corrected_ids.add(sentence.segment.id)
         return corrected
 
     def _take_raise(self, sentence_id: str) -> bool:

@@ -54,11 +54,12 @@ async def correct_sentence(
     revision by now: `sentence` is its present state. A meeting that had timed out is opened again, as by any other entry.
     """
     sentence = await _read_sentence(services, meeting_id, sentence_id)
+    # The text first, so that a request that is sent again is no conflict.
+    if request.text == sentence.text:
+        return CorrectionResult(ordinal=None, text=sentence.text)
     if sentence.revision != request.revision:
         detail = f"the sentence has revision {sentence.revision} by now: `sentence` is its present state"
         return problem_response("refused", 409, detail, reason="changed", sentence=asdict(sentence))
-    if request.text == sentence.text:
-        return CorrectionResult(ordinal=None, text=sentence.text)
     return await _append(services, meeting_id, sentence, request.text)
 
 

@@ -79,6 +79,24 @@ def test_the_source_text_ends_the_correction(restores: bool) -> None:
     assert shown(result) == [("Good evening.", None, 4)]
 
 
+def test_a_repeated_correction_is_no_conflict() -> None:
+    change = correction("2.0", "Good mourning.", "Hello.")
+    result = run((1, make_chunk("a", "Good mourning.")), (9, change), (9, change), end=False)
+    assert shown(result) == [("Hello.", "Good mourning.", 2)]
+    assert (result.steps[-1][1].emitted, result.steps[-1][1].is_conflicting) == ((), False)
+
+
+def test_a_correction_with_which_the_source_agrees_is_deleted_without_a_new_revision() -> None:
+    result = run(
+        (1, make_chunk("a", "Good mourning.")),
+        (9, correction("2.0", "Good mourning.", "Good morning.")),
+        (10, make_chunk("a", "Good morning.")),
+        (20, correction("2.0", "Good morning.", "Good morning.", restores=True)),
+    )
+    assert shown(result) == [("Good morning.", None, 2)]
+    assert set(result.final_counts.values()) == {1}
+
+
 def test_a_retraction_by_the_source_retracts_a_corrected_sentence() -> None:
     result = run(
         (1, make_chunk("a", "Good morning.")),
