@@ -131,6 +131,7 @@ class Committer:
                 committed = result.log_id if committed is None else max(committed, result.log_id, key=parse_stream_id)
                 if result.item is not None and result.dead_letter is None and result.meeting_id not in self._leaving:
                     last[result.meeting_id] = result
+        self._add_quiet_meetings(changes, last)
         for meeting_id, change in changes.items():
             if change.ended_at_ms is None:
                 change.state = self._dump(last[meeting_id].states)
@@ -188,12 +189,23 @@ class Committer:
             handed_over.append(meeting_id)
         return handed_over
 
+    def _add_quiet_meetings(self, changes: dict[str, MeetingChange], last: dict[str, Envelope]) -> None:
+        """Add the meetings whose last item had no effects and is not stored. The log would be retained for them without end."""
+        if time.monotonic() < self._advance_at:
+            return
+        for meeting_id, position in self._positions.items():
+            envelope = position.unstored
+            is_quiet = envelope is not None and position.last_seen == self.reader.last_delivered(meeting_id)
+            if envelope is not None and is_quiet and meeting_id not in {*changes, *last, *self._leaving}:
+                changes[meeting_id] = MeetingChange(envelope.team_id, meeting_id, envelope.n, envelope.log_id)
+                last[meeting_id] = envelope
+
     def _advance_positions(self, last: Mapping[str, Envelope], changes: Mapping[str, MeetingChange]) -> None:
         """Update each meeting's position and stored position, and advance the stored ones of idle meetings."""
         for meeting_id, envelope in last.items():
             self._update_due_tick(envelope)
             position = self._positions.setdefault(meeting_id, _MeetingPosition(envelope.log_id, envelope.log_id))
-            position.last_seen = envelope.log_id
+            position.last_seen, position.unstored = envelope.log_id, envelope
         for meeting_id, change in changes.items():
             if change.ended_at_ms is not None or change.lane_change is not None or meeting_id in self._batches.failed:
                 self._positions.pop(meeting_id, None)
@@ -321,10 +333,12 @@ class _MeetingPosition:
     Attributes:
         last_seen: the log id of its last item.
         stored: the log id of the last item whose state is stored.
+        unstored: the last item, if its state is not stored.
     """
 
     last_seen: str
     stored: str
+    unstored: Envelope | None = None
 
 
 def _split(
