@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from alembic import context
 from storage.postgres.tables import metadata
+from storage.postgres.tables.retrieval_tables import HalfVector
+
+# Alembic compares the columns' types with those that SQLAlchemy reads from the database.
+ischema_names["halfvec"] = HalfVector  # pyright: ignore[reportArgumentType] - typed for the types of the dialect only
 
 
 def run_migrations(connection: Connection) -> None:

@@ -15,7 +15,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.insight import InsightClient, NoteTemplates, configured_insight_applications
+from flows.insight import EmbeddingClient, InsightClient, NoteTemplates, configured_insight_applications
 from flows.jobs import (
     Backfill,
     InsightWriter,
@@ -25,6 +25,7 @@ from flows.jobs import (
     NoteWriter,
     OutboxRelay,
     QuestionAnswerer,
+    TranscriptEmbedder,
     TranscriptImporter,
     WebhookClient,
     WebhookDelivery,
@@ -159,7 +160,9 @@ class MaintenanceActor:
         insight = InsightClient(configured_insight_applications(models), NoteTemplates(engine))
         note_writer = NoteWriter(engine, connection, insight.write_note, insight.is_configured)
         chat = InsightClient(configured_insight_applications(models, "chat"))
-        answerer = QuestionAnswerer(async_db, chat.answer)
+        embeddings = EmbeddingClient(configured_insight_applications(models, "embedding"))
+        embedder = TranscriptEmbedder(async_db, embeddings.embed, embeddings.is_configured)
+        answerer = QuestionAnswerer(async_db, chat.answer, embedder.embed_question)
         insight_writer = InsightWriter(async_db, insight.answer, insight.is_configured)
         log_writer = LogWriter(async_kv)
         meetings = MeetingService(async_db, log_writer)
@@ -208,6 +211,7 @@ class MaintenanceActor:
                     group.create_task(note_writer.run(self._stopping))
                     group.create_task(insight_writer.run(self._stopping))
                     group.create_task(answerer.run(self._stopping))
+                    group.create_task(embedder.run(self._stopping))
                     group.create_task(self._run_periodically(refresh_changed_glossaries, GLOSSARIES_POLL_S))
                     group.create_task(webhooks.run(self._stopping))
                     group.create_task(self._run_periodically(importer.run_once, POLL_S))

@@ -4,7 +4,8 @@
 - `storage.redis_log`: the log, one stream for each lane, and the channels of live events.
 - `storage.ingest`: opens, feeds and ends meetings. `storage.batch_commit`: the transactions of a lane and of the backfill.
 - `storage.notes`: notes on parts of a meeting. `storage.insights`: what is written about whole meetings, and its templates.
-- `storage.glossaries`: the glossaries of a team. `storage.chat`: conversations about meetings.
+- `storage.glossaries`: the glossaries of a team. `storage.chat`: conversations about meetings. `storage.retrieval`: the
+  search by meaning.
 - `storage.encryption`: encrypts stored secrets. `storage.source_apis`: clients of the APIs where sources store transcripts.
 - `storage.cancellation`: the end of tasks that call stores.
 - `storage.outbound_connections`: connections to addresses that users of the API name.
@@ -32,6 +33,7 @@ __all__ = [
     "records",
     "redis_keys",
     "redis_log",
+    "retrieval",
     "source_apis",
     "store_urls",
 ]

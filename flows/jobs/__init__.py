@@ -2,6 +2,7 @@
 
 - `Backfill` translates pending captions.
 - `NoteWriter` writes due notes, `InsightWriter` generates requested insights, and `QuestionAnswerer` answers questions.
+- `TranscriptEmbedder` keeps the vectors by which questions find sentences.
 - `OutboxRelay` publishes live events that were committed but never published.
 - `LeaseExpiry` ends recorded meetings whose importer died.
 - `WebhookDelivery` sends events to webhook endpoints.
@@ -19,6 +20,7 @@ from flows.jobs.note_writer import NoteWriter
 from flows.jobs.outbox_relay import OutboxRelay
 from flows.jobs.question_answerer import QuestionAnswerer
 from flows.jobs.rebalance import rebalance_lanes
+from flows.jobs.transcript_embedder import TranscriptEmbedder
 from flows.jobs.transcript_imports import TranscriptImporter
 from flows.jobs.webhook_delivery import WebhookDelivery, WebhookOptions
 from flows.jobs.webhook_http import WebhookClient
@@ -35,6 +37,7 @@ __all__ = [
     "NoteWriter",
     "OutboxRelay",
     "QuestionAnswerer",
+    "TranscriptEmbedder",
     "TranscriptImporter",
     "WebhookClient",
     "WebhookDelivery",

@@ -15,34 +15,28 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.due_calls import DueCalls, describe_failure
+from flows.jobs.question_sources import EmbedQuestion, QuestionSources, find_sources
 from operators.chat.claims import CitedAnswer, SourceSentence, apply_verdicts, resolve_claims
 from operators.chat.question_request import (
     MAX_EARLIER_TURNS,
     Turn,
     answer_request,
     check_request,
-    line_tokens,
     transcript_room,
 )
-from operators.chat.sentence_ranking import search_words, select_sentences
 from operators.errors import InvalidInputError
 from operators.insight_requests import Insight, InsightRequest
-from operators.stream import Sentence
 from storage.cancellation import raise_if_cancelled
 from storage.chat.chat_records import AnswerOutcome, TranscriptReach
 from storage.chat.due_questions import (
     DueQuestion,
     Progress,
-    TeamSentence,
-    has_sentence,
     read_due_questions,
     read_earlier_turns,
     read_progress,
-    search_team,
     write_answer,
     write_question_failure,
 )
-from storage.postgres import transcript_queries
 
 MAX_CALLS = 8
 """Questions that are answered at once."""
@@ -72,11 +66,12 @@ class QuestionAnswerer(DueCalls[DueQuestion]):
     Args:
         database: the database.
         answer: the chat service. It raises `UnavailableError` during an outage.
+        embed: returns the vector of a question; None if no engine can embed it now. Then only its words are searched for.
     """
 
-    def __init__(self, database: AsyncEngine, answer: Answer) -> None:
+    def __init__(self, database: AsyncEngine, answer: Answer, embed: EmbedQuestion) -> None:
         super().__init__(MAX_CALLS, POLL_S)
-        self._database, self._answer = database, answer
+        self._database, self._answer, self._embed = database, answer, embed
 
     async def _read_due(self, except_ids: Sequence[UUID], limit: int) -> list[DueQuestion]:
         async with self._database.connect() as conn:
@@ -90,27 +85,20 @@ class QuestionAnswerer(DueCalls[DueQuestion]):
             earlier = await read_earlier_turns(conn, question, MAX_EARLIER_TURNS)
             # A question such as "When?" is about what the one before it was about.
             query = " ".join([*(turn.question for turn in earlier[-1:]), question.question])
-            if question.meeting_id is None:
-                found = await search_team(conn, question.team_id, search_words(query))
-                found.sort(key=lambda each: (each.meeting_id, each.sentence.start))
-                is_empty = not found and not await has_sentence(conn, question.team_id)
-            else:
-                sentences = await transcript_queries.read_sentences(conn, question.team_id, question.meeting_id)
-                found = [TeamSentence(question.meeting_id, "", each) for each in _in_scope(sentences, question)]
-                is_empty = not found
         answer, insights = CitedAnswer(), list[Insight]()
         room = transcript_room(question.question, earlier)
-        lines, reach = await asyncio.to_thread(_select, question, found, query, progress, room)
+        sources = await find_sources(self._database, self._embed, question, query, room)
+        lines, reach = await asyncio.to_thread(_select, question, sources, progress, room)
         if lines:
             insight = await self._ask(question, lines, earlier, reach)
             if insight.part_count > 1:
                 # The numbers of the lines don't survive the summary of a split transcript.
-                lines, reach = await asyncio.to_thread(_select, question, found, query, progress, room // SMALLER_ROOM)
+                lines, reach = await asyncio.to_thread(_select, question, sources, progress, room // SMALLER_ROOM)
                 insight = await self._ask(question, lines, earlier, reach)
             if insight.part_count > 1:
                 raise InvalidInputError("transcript", "it is too long for the model's window; ask about a part of it")
             answer, insights = await self._check(question, resolve_claims(insight.data, lines), insight)
-        outcome = _find_outcome(answer, is_empty=is_empty, is_excerpt=_is_excerpt(question, reach))
+        outcome = _find_outcome(answer, is_empty=sources.is_empty, is_excerpt=_is_excerpt(question, reach))
         async with self._database.begin() as conn:
             await write_answer(conn, question.id, answer, outcome, insights, reach)
 
@@ -179,34 +167,15 @@ def _find_outcome(answer: CitedAnswer, *, is_empty: bool, is_excerpt: bool) -> A
     return "not_found" if is_excerpt else "not_said"
 
 
-def _in_scope(sentences: Sequence[Sentence], question: DueQuestion) -> list[Sentence]:
-    """Return the sentences that a question is about."""
-    if question.sentence_ids:
-        selected = set(question.sentence_ids)
-        return [sentence for sentence in sentences if sentence.id in selected]
-    if question.last_minutes is not None and sentences:
-        begin = max(sentence.end for sentence in sentences) - question.last_minutes * 60
-        return [sentence for sentence in sentences if sentence.end > begin]
-    return list(sentences)
-
-
 def _select(
-    question: DueQuestion, found: Sequence[TeamSentence], query: str, progress: Progress, room: int
+    question: DueQuestion, sources: QuestionSources, progress: Progress, room: int
 ) -> tuple[list[SourceSentence], TranscriptReach]:
     """Select what the model reads. Ranking a long transcript takes a while, so this runs in a thread."""
-    sentences = [each.sentence for each in found]
-    sources = [
-        SourceSentence(
-            str(each.meeting_id), each.sentence.id, each.sentence.speaker, each.sentence.text, each.meeting_title
-        )
-        for each in found
-    ]
-    selected = {id(each) for each in select_sentences(sentences, query, list(map(line_tokens, sources)), room)}
-    lines = [source for source, sentence in zip(sources, sentences, strict=True) if id(sentence) in selected]
+    lines = sources.select(room)
     is_one_meeting = question.meeting_id is not None
     reach = TranscriptReach(
-        until_s=max((sentence.end for sentence in sentences), default=0.0) if is_one_meeting else None,
-        sentences=len(sentences),
+        until_s=max((each.sentence.end for each in sources.sentences), default=0.0) if is_one_meeting else None,
+        sentences=len(sources.sentences),
         read=len(lines),
         is_live=progress.is_live,
         behind=progress.behind,

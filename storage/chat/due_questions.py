@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 from psycopg.errors import QueryCanceled
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,6 +59,14 @@ _SELECT_OF_TEAM = text(
     " s.boundary, s.language, s.first_emitted, s.first_text, s.original_text, s.original_text is not null as corrected from best"
     " join sentences s on s.meeting_id = best.meeting_id and s.id = best.id join meetings m on m.id = s.meeting_id"
     " order by best.score desc, best.meeting_id desc, best.id"
+)
+_SELECT_BY_ID = text(
+    'select s.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end",'
+    " s.boundary, s.language, s.first_emitted, s.first_text, s.original_text,"
+    " s.original_text is not null as corrected"
+    " from unnest(cast(:meeting_ids as uuid[]), cast(:sentence_ids as text[])) as wanted (meeting_id, sentence_id)"
+    " join sentences s on s.meeting_id = wanted.meeting_id and s.id = wanted.sentence_id join meetings m on m.id = s.meeting_id"
+    " where s.team_id = :team_id and not s.retracted"
 )
 _LIMIT_SEARCH = text("select set_config('statement_timeout', :milliseconds, true)")
 _HAS_SENTENCE = text("select exists (select 1 from sentences where team_id = :team_id and not retracted)")
@@ -180,13 +188,23 @@ async def search_team(
                 "question", "the search in all meetings took too long; ask about one meeting"
             ) from None
         raise
-    found: list[TeamSentence] = []
-    for row in rows.mappings():
-        fields: dict[str, Any] = dict(row)
-        meeting_id, title = fields.pop("meeting_id"), fields.pop("meeting_title")
-        fields["boundary"] = SentenceBoundary(fields["boundary"])
-        found.append(TeamSentence(meeting_id, title, Sentence(**fields)))
-    return found
+    return [_to_team_sentence(row) for row in rows.mappings()]
+
+
+async def read_team_sentences(
+    conn: AsyncConnection, team_id: str, keys: Collection[tuple[UUID, str]]
+) -> list[TeamSentence]:
+    """Read sentences of a team's meetings. Unknown and retracted ones are left out.
+
+    Args:
+        keys: the meeting and the id of each sentence.
+    """
+    parameters = {
+        "team_id": team_id,
+        "meeting_ids": [meeting_id for meeting_id, _ in keys],
+        "sentence_ids": [sentence_id for _, sentence_id in keys],
+    }
+    return [_to_team_sentence(row) for row in (await conn.execute(_SELECT_BY_ID, parameters)).mappings()]
 
 
 async def has_sentence(conn: AsyncConnection, team_id: str) -> bool:
@@ -250,6 +268,13 @@ async def write_question_failure(
         _WRITE_FAILURE,
         {"id": question_id, "reason": reason, "wait": wait_s, "counted": int(counts), "is_last": is_last},
     )
+
+
+def _to_team_sentence(row: RowMapping) -> TeamSentence:
+    fields: dict[str, Any] = dict(row)
+    meeting_id, title = fields.pop("meeting_id"), fields.pop("meeting_title")
+    fields["boundary"] = SentenceBoundary(fields["boundary"])
+    return TeamSentence(meeting_id, title, Sentence(**fields))
 
 
 def _supported_text(claims: Sequence[Mapping[str, Any]], outcome: str) -> str:

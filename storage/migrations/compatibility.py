@@ -1,4 +1,4 @@
-"""Checks that Parley can use a database: its encoding, its schema version, and that its tables are Parley's."""
+"""Checks that Parley can use a database: its encoding and extensions, its schema version, and that its tables are Parley's."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def check_database(connection: psycopg.Connection) -> None:
         raise SetupError(
             f"the database is encoded in {encoding}, which can't hold every language: make one with "
             "`create database parley encoding 'UTF8' template template0`, and name it with PARLEY_POSTGRES_URL"
+        )
+    if connection.execute("select 1 from pg_available_extensions where name = 'vector'").fetchone() is None:
+        raise SetupError(
+            "Postgres lacks the extension pgvector, by which questions find sentences: install it on the database's machine "
+            "(Debian's package is postgresql-18-pgvector), or use an image that has it, such as pgvector/pgvector"
         )
     tables = _read_relation_names(connection)
     versions = _read_schema_versions(connection) if "alembic_version" in tables else []

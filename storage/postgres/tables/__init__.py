@@ -11,6 +11,7 @@ from storage.postgres.tables.import_tables import import_batches, imports, sourc
 from storage.postgres.tables.insight_tables import insight_templates, insights
 from storage.postgres.tables.meeting_tables import captions, meetings, outbox, sentences
 from storage.postgres.tables.note_tables import note_revisions, note_sentences, notes
+from storage.postgres.tables.retrieval_tables import embedded_meetings, sentence_windows
 from storage.postgres.tables.source_tables import (
     connector_sessions,
     source_accounts,
@@ -27,6 +28,7 @@ __all__ = [
     "connector_sessions",
     "conversations",
     "dead_letters",
+    "embedded_meetings",
     "engine_config_versions",
     "glossaries",
     "glossary_entries",
@@ -41,6 +43,7 @@ __all__ = [
     "note_sentences",
     "notes",
     "outbox",
+    "sentence_windows",
     "sentences",
     "source_accounts",
     "source_import_runs",

@@ -20,3 +20,7 @@ def serve_intelligence(engine: Engine) -> None:
     """Put the configuration in force. A test's own writer gives the answers in place of the engine."""
     with engine.begin() as connection:
         save_config(connection, _CONFIG, "request")
+
+
+async def embed_no_question(question: str) -> None:
+    """Embed no question, as without an engine that embeds: only the words of a question are searched for."""

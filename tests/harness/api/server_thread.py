@@ -14,7 +14,6 @@ from serve.app_options import ApiOptions
 from serve.http.application import create_app
 from tests.harness.api.openapi_conformance import OpenApiConformance
 
-
 CUT_OFF_S = 5
 """Seconds after which a server that ends cuts off the answers that are still being sent."""
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import QuestionAnswerer
 from operators.insight_requests import Insight, InsightRequest
-from tests.harness.api.intelligence_engines import serve_intelligence
+from tests.harness.api.intelligence_engines import embed_no_question, serve_intelligence
 from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
 from tests.harness.processes.parley_command import run_parley
 
@@ -40,7 +40,7 @@ async def test_a_question_is_answered_with_its_sentences(stage: ApiHarness, aeng
     assert "no engine serves chat: name one by `parley config`" in refused.stderr
     serve_intelligence(stage.engine)
     stopping = asyncio.Event()
-    answering = asyncio.create_task(QuestionAnswerer(aengine, answer).run(stopping))
+    answering = asyncio.create_task(QuestionAnswerer(aengine, answer, embed_no_question).run(stopping))
     about = await asyncio.to_thread(run_parley, "ask", "Who sends the contract?", "--meeting", meeting, *server)
     everywhere = await asyncio.to_thread(run_parley, "ask", "Who sends the contract?", "--json", *server)
     stopping.set()

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 import uuid6
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from cluster.diagnostics import findings, store_checks
 from cluster.ports import find_free_port
@@ -49,6 +49,18 @@ def make_database(engine: Engine) -> Iterator[MakeDatabase]:
 def empty_url(make_database: MakeDatabase) -> str:
     """An empty database."""
     return make_database("")
+
+
+def test_a_database_without_pgvector_is_refused(empty_url: str) -> None:
+    # A schema that is searched first hides the extension.
+    execute(
+        empty_url,
+        "create schema hiding",
+        "create view hiding.pg_available_extensions as select 'other'::name as name",
+        f"alter database {make_url(empty_url).database} set search_path = hiding, pg_catalog, public",
+    )
+    with pytest.raises(SetupError, match="lacks the extension pgvector"):
+        upgrade_schema(empty_url)
 
 
 def execute(url: str, *statements: str) -> None:

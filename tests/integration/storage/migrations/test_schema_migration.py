@@ -84,6 +84,7 @@ def test_the_migrated_schema_is_the_declared_one(empty_url: str) -> None:
         with engine.begin() as connection:
             connection.execute(text("drop schema public cascade"))
             connection.execute(text("create schema public"))
+            connection.execute(text("create extension vector"))
             metadata.create_all(connection)
         assert migrated == describe_schema(engine)
     finally:

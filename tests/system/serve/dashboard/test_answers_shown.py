@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import QuestionAnswerer
 from operators.insight_requests import Insight, InsightRequest
-from tests.harness.api.intelligence_engines import serve_intelligence
+from tests.harness.api.intelligence_engines import embed_no_question, serve_intelligence
 from tests.harness.api.page_reader import open_reader
 from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
 
@@ -51,7 +51,7 @@ async def test_an_answer_leads_to_its_sentences_and_marks_what_they_do_not_say(
         assert await page.input_value(".chat input") == "What is it about?"
         serve_intelligence(stage.engine)
         stopping = asyncio.Event()
-        answering = asyncio.create_task(QuestionAnswerer(aengine, answer).run(stopping))
+        answering = asyncio.create_task(QuestionAnswerer(aengine, answer, embed_no_question).run(stopping))
         await page.click(".chat form button")
         await reader.wait_for_text("Sentence 40 is about the budget. [1]")
         text = await page.inner_text(".answer:last-child")

@@ -15,7 +15,7 @@ from flows.jobs import QuestionAnswerer
 from operators.errors import InvalidInputError, UnavailableError
 from operators.insight_requests import Insight, InsightRequest, InsightRole
 from storage.chat import due_questions
-from tests.harness.api.intelligence_engines import serve_intelligence
+from tests.harness.api.intelligence_engines import embed_no_question, serve_intelligence
 from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def ask(
     path = f"{API}/agent/conversations/{conversation}/messages"
     asked = await stage.http.post(path, json={"question": "How large is the budget?", **body}, params={"wait_s": 0})
     assert asked.status_code == 201, asked.text
-    answerer = QuestionAnswerer(aengine, answer)
+    answerer = QuestionAnswerer(aengine, answer, embed_no_question)
     while await answerer.start_due():
         await answerer.finish_running()
     return (await stage.http.get(f"{API}/agent/messages/{asked.json()['id']}")).json()
@@ -349,7 +349,7 @@ async def try_again(stage: ApiHarness, aengine: AsyncEngine, answer: Answer, mes
     """Have a question tried again at once, and return it."""
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("update chat_messages set due_at = now() where due_at is not null")
-    answerer = QuestionAnswerer(aengine, answer)
+    answerer = QuestionAnswerer(aengine, answer, embed_no_question)
     await answerer.start_due()
     await answerer.finish_running()
     return (await stage.http.get(f"{API}/agent/messages/{message_id}")).json()
@@ -370,7 +370,7 @@ async def test_a_stream_says_that_its_conversation_was_deleted(stage: ApiHarness
 async def test_an_answer_is_streamed_as_events(stage: ApiHarness, meeting: str, aengine: AsyncEngine) -> None:
     stopping = asyncio.Event()
     answering = asyncio.create_task(
-        QuestionAnswerer(aengine, ScriptedChat(("The budget is 12,000 euros.", [1]))).run(stopping)
+        QuestionAnswerer(aengine, ScriptedChat(("The budget is 12,000 euros.", [1])), embed_no_question).run(stopping)
     )
     path = f"{API}/agent/conversations/{await begin(stage, meeting)}/messages/stream"
     answer = await stage.http.post(path, json={"question": "How large is the budget?"})

@@ -16,7 +16,7 @@ from flows.jobs import QuestionAnswerer
 from operators.translation_requests import CaptionStatus
 from serve.http.mcp import meeting_resources
 from storage.chat import due_questions
-from tests.harness.api.intelligence_engines import serve_intelligence
+from tests.harness.api.intelligence_engines import embed_no_question, serve_intelligence
 from tests.harness.lane.fake_lane_writer import FakeLaneWriter, create_written_meeting, make_sentence
 from tests.integration.serve.http.intelligence.test_chat_routes import ScriptedChat
 
@@ -174,7 +174,7 @@ async def test_a_question_is_answered_or_says_what_it_waits_for(
         assert asked["message"]["status"] == "pending"
         assert "`read_answer`" in asked["waiting_for"]
         later = asyncio.create_task(call(client, "read_answer", message_id=asked["message"]["id"], wait_s=60))
-        answerer = QuestionAnswerer(aengine, ScriptedChat(("The budget is 12,000 euros.", [1])))
+        answerer = QuestionAnswerer(aengine, ScriptedChat(("The budget is 12,000 euros.", [1])), embed_no_question)
         while await answerer.start_due():
             await answerer.finish_running()
         answer = await later
