@@ -132,7 +132,7 @@ async def test_the_session_decides_which_text_is_shown_until_the_reader_does(
     lane.write_caption(done, "Frase 0.")
     lane.write_caption(failed, None, CaptionStatus.UNTRANSLATED, "no model")
     shown = """() => [...document.querySelectorAll(".row, .interim")].filter((row) => row.checkVisibility()).map((row) =>
-        row.innerText.split("\\n").filter((line) => line.trim() && !/^(Ann|\\d:\\d\\d)$/.test(line)).join(" | "))"""
+        row.innerText.split("\\n").filter((line) => line.trim() && !/^(Ann|Edit|\\d:\\d\\d)$/.test(line)).join(" | "))"""
     both = ["Sentence 0. | Frase 0.", "Sentence 1. | translating…", "Sentence 2. | not translated: no model"]
     source = ["Sentence 0.", "Sentence 1.", "Sentence 2."]
     translation = ["Frase 0.", "translating…", "not translated: no model"]
