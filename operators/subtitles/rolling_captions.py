@@ -74,9 +74,12 @@ def _split_name(line: CueLine, *, named: bool) -> _Line:
 
 
 def _near_pairs(blocks: Sequence[CueBlock], cues: Sequence[_Words]) -> Iterator[tuple[int, int]]:
-    """Yield the indices of consecutive cues with words, if the second may repeat words of the first."""
+    """Yield the indices of consecutive cues with words, if the second may repeat words of the first.
+
+    Cues that begin at the same time are the speech of several people.
+    """
     for before, after in pairwise(k for k, cue in enumerate(cues) if cue):
-        if blocks[after].start - blocks[before].end <= _GAP_S:
+        if blocks[after].start - blocks[before].end <= _GAP_S and blocks[after].start > blocks[before].start:
             yield before, after
 
 
@@ -123,9 +126,10 @@ def _count_in_flashes(blocks: Sequence[CueBlock], cues: Sequence[_Words]) -> Ite
     """Yield the cues that repeat all words of a cue beside them for a moment, with the number of their words."""
     for before, after in _near_pairs(blocks, cues):
         words = _flatten(cues[before])
-        gap = abs(blocks[after].start - blocks[before].end)
+        # Cues at the same time are speech of their own, however short they are.
+        gap = blocks[after].start - blocks[before].end
         flashes = [k for k in (before, after) if blocks[k].end - blocks[k].start <= _FLASH_S]
-        if len(flashes) == 1 and gap <= _FLASH_S and words == _flatten(cues[after]):
+        if len(flashes) == 1 and 0 <= gap <= _FLASH_S and words == _flatten(cues[after]):
             yield flashes[0], len(words)
 
 

@@ -286,7 +286,8 @@ WORDS = st.lists(st.sampled_from(["so", "we", "Okay.", "No.", "good?", "你好�
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from("AB"), WORDS, TIMES, LENGTHS), min_size=1, max_size=12))
 def test_overlapping_cues_are_never_lost(tmp_path: Path, said: list[tuple[str, str, float, float]]) -> None:
-    cues = [Cue(speaker, text, start, start + length) for speaker, text, start, length in said]
+    # Each text is another one: cues that repeat the words before would be rolling captions.
+    cues = [Cue(speaker, f"{n} {text}", start, start + length) for n, (speaker, text, start, length) in enumerate(said)]
     (path := tmp_path / "m.srt").write_text(write_srt(cues))
     outcome = replay(read_recording(path))
     assert all(update.late_chunk is None for update, _ in outcome.steps)

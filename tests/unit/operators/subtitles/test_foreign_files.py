@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.subtitles import UNKNOWN_SPEAKER
+from operators.subtitles import UNKNOWN_SPEAKER, parse_subtitles
 from tests.unit.operators.subtitles.test_parser import make_srt, make_vtt, read_speakers_and_texts
 
 FOREIGN = {
@@ -153,3 +153,9 @@ FOREIGN = {
 def test_foreign_file_is_parsed(name: str) -> None:
     text, wanted = FOREIGN[name]
     assert read_speakers_and_texts(text) == wanted
+
+
+def test_cues_at_the_same_time_are_not_rolling_captions() -> None:
+    text = "\n\n".join(f"00:00:01.000 --> {end}\nOkay." for end in ("00:00:01.001", "00:00:01.001", "00:00:02.000"))
+    cues = parse_subtitles(f"WEBVTT\n\n{text}\n").cues
+    assert [cue.text for cue in cues] == ["Okay."] * 3
