@@ -42,7 +42,8 @@ _VERSION_IN_BRACKETS = re.compile(
     re.IGNORECASE,
 )
 _REMARK = re.compile(rf"^[\W_]*{any_of(_WORDS['remarks'])}(?!\w)", re.IGNORECASE)
-_FOOTNOTE_MARK = re.compile(r"\s*(?:\[\^?\d{1,2}\]|[¹²³⁴-⁹])$")
+_FOOTNOTE_MARK = re.compile(r"\s*\[\^?\d{1,2}\]$|(?:\s+|(?<=[^\w\s]))[¹²³⁴-⁹]$")
+"""A footnote's number at the end. A raised digit right after a word may be a part of it, as in m²."""
 _COMMENT = re.compile(r"(?<=[.!?。！？…।؟])\s+(#|//|<!--)\s?.*$", re.DOTALL)
 """A comment as in a program."""
 _OTHER_VERSION = re.compile(r"(?<=[.!?。！？…।؟])\s*\s([/|])\s+(?=\S)")

@@ -66,6 +66,16 @@ def test_marks_of_the_source_text_stay(said: str, answer: str) -> None:
     assert extract_translation(answer, Utterance(said, "en", "pt", QUESTION.context)) == answer
 
 
+@pytest.mark.parametrize("answer", ["São 100 m²", "Cabe em 3 cm³", "A página tem a nota 0²"])
+def test_a_raised_digit_of_a_word_stays(answer: str) -> None:
+    assert extract_translation(answer, Utterance("It is a hundred square metres", "en", "pt")) == answer
+
+
+@pytest.mark.parametrize("answer", ["São 100 metros.¹", "São 100 metros. ²"])
+def test_a_raised_number_of_a_footnote_is_removed(answer: str) -> None:
+    assert extract_translation(answer, Utterance("It is 100 metres.", "en", "pt")) == "São 100 metros."
+
+
 def test_marks_of_all_quoted_lines_are_removed() -> None:
     assert extract_translation("> Um.\n> Dois.", Utterance("One.\nTwo.", "en", "pt")) == "Um.\nDois."
 
