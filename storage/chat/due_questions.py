@@ -46,24 +46,25 @@ _SELECT_PROGRESS = text(
     " coalesce(bool_or(status = any(:open)), false) as is_live from meetings"
     " where team_id = :team_id and (cast(:meeting_id as uuid) is null or id = :meeting_id)"
 )
+_TEAM_SENTENCE_COLUMNS = (
+    's.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end", s.boundary,'
+    " s.language, s.first_emitted, s.first_text, s.original_text, s.original_text is not null as corrected"
+)
 _SELECT_OF_TEAM = text(
     # Any word of the question may match, and rare words count more. Full-text search would split no Chinese, Japanese or Thai.
-    "with matched as (select s.meeting_id, s.id,"
+    "with matched as (select s.meeting_id, s.id,"  # noqa: S608 - a constant
     " array(select pattern from unnest(cast(:patterns as text[])) as pattern where s.text ilike pattern) as patterns"
     " from sentences s where s.team_id = :team_id and not s.retracted and s.text ilike any(:patterns)),"
     " weights as (select pattern, ln(1 + (select count(*) from matched)::float / count(*)) as weight"
     " from matched, unnest(patterns) as pattern group by pattern),"
     " best as (select m.meeting_id, m.id, (select sum(weight) from weights where pattern = any(m.patterns)) as score"
     " from matched m order by score desc, m.meeting_id desc, m.id limit :limit)"
-    ' select s.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end",'
-    " s.boundary, s.language, s.first_emitted, s.first_text, s.original_text, s.original_text is not null as corrected from best"
+    f" select {_TEAM_SENTENCE_COLUMNS} from best"
     " join sentences s on s.meeting_id = best.meeting_id and s.id = best.id join meetings m on m.id = s.meeting_id"
     " order by best.score desc, best.meeting_id desc, best.id"
 )
 _SELECT_BY_ID = text(
-    'select s.meeting_id, m.title as meeting_title, s.id, s.revision, s.speaker, s.speaker_id, s.text, s.start, s."end",'
-    " s.boundary, s.language, s.first_emitted, s.first_text, s.original_text,"
-    " s.original_text is not null as corrected"
+    f"select {_TEAM_SENTENCE_COLUMNS}"  # noqa: S608 - a constant
     " from unnest(cast(:meeting_ids as uuid[]), cast(:sentence_ids as text[])) as wanted (meeting_id, sentence_id)"
     " join sentences s on s.meeting_id = wanted.meeting_id and s.id = wanted.sentence_id join meetings m on m.id = s.meeting_id"
     " where s.team_id = :team_id and not s.retracted"
