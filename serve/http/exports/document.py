@@ -83,7 +83,7 @@ def build_document(transcript: Transcript, selection: ExportSelection) -> Docume
 
 def insight_tables(transcript: Transcript) -> list[Table]:
     """Return the rows of the latest insights that have rows. Several languages of a template are several tables."""
-    starts = {sentence.id: format_time(sentence.start) for sentence in transcript.sentences}
+    starts = _sentence_starts(transcript)
     tables = (_table(insight, starts) for insight in _latest_insights(transcript.insights) if insight.status == "ready")
     return [table for table in tables if table is not None]
 
@@ -137,9 +137,14 @@ def _note_part(note: Note) -> ModelText:
 
 
 def _insight_section(transcript: Transcript) -> Section | None:
-    starts = {sentence.id: format_time(sentence.start) for sentence in transcript.sentences}
+    starts = _sentence_starts(transcript)
     parts = tuple(_insight_part(insight, starts) for insight in _latest_insights(transcript.insights))
     return Section("Insights", parts) if parts else None
+
+
+def _sentence_starts(transcript: Transcript) -> dict[str, str]:
+    """Return the time at which each sentence begins, by its id."""
+    return {sentence.id: format_time(sentence.start) for sentence in transcript.sentences}
 
 
 def _latest_insights(insights: Sequence[InsightRecord]) -> list[InsightRecord]:
