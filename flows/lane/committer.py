@@ -193,10 +193,12 @@ class Committer:
         """Add the meetings whose last item had no effects and is not stored. The log would be retained for them without end."""
         if time.monotonic() < self._advance_at:
             return
+        busy = {*changes, *last, *self._leaving}
         for meeting_id, position in self._positions.items():
             envelope = position.unstored
-            is_quiet = envelope is not None and position.last_seen == self.reader.last_delivered(meeting_id)
-            if envelope is not None and is_quiet and meeting_id not in {*changes, *last, *self._leaving}:
+            if envelope is None or meeting_id in busy:
+                continue
+            if position.last_seen == self.reader.last_delivered(meeting_id):
                 changes[meeting_id] = MeetingChange(envelope.team_id, meeting_id, envelope.n, envelope.log_id)
                 last[meeting_id] = envelope
 
