@@ -74,8 +74,8 @@ class Insight:
         text: the model's text.
         data: the text parsed as JSON that matches the requested schema; None without a schema.
         engine: name and version of the engine.
-        prompt_tokens: tokens of all prompts that the task took; 0 if the engine doesn't count them.
-        completion_tokens: tokens of all completions that the task took; 0 if the engine doesn't count them.
+        prompt_tokens: tokens of all prompts that the task took, estimated if the engine doesn't count them.
+        completion_tokens: tokens of all completions that the task took, estimated if the engine doesn't count them.
         part_count: number of parts into which the transcript was split; 1 if it was processed as a whole.
         finish: `stop` if the response is complete; `length` if it, or the notes on a part, was cut off.
     """

@@ -76,7 +76,8 @@ def build_insight(engine: EngineConfig) -> Application:
         engine,
         downscale_delay_s=INSIGHT_DOWNSCALE_DELAY_S,
         shutdown_timeout_s=INSIGHT_SHUTDOWN_TIMEOUT_S,
-    )(InsightService).bind(maker.create_language_model, swap_engine=maker.swap)
+        queues_in_replica=True,
+    )(InsightService).bind(maker.create_language_model, swap_engine=maker.swap, concurrent=engine.ongoing)
 
 
 def build_embedding(engine: EngineConfig) -> Application:

@@ -35,6 +35,7 @@ def make_deployment(
     shutdown_timeout_s: float,
     *,
     swaps_remote_engines: bool = True,
+    queues_in_replica: bool = False,
 ) -> Callable[[type[Any]], Deployment]:
     """Return a decorator that makes a deployment of a service's class. A replica that stops closes its service.
 
@@ -45,13 +46,14 @@ def make_deployment(
         shutdown_timeout_s: seconds for which a stopping replica may finish its running calls.
         swaps_remote_engines: whether a running replica swaps its remote engine for another, by the service's `reconfigure`.
             Otherwise a change of the engine restarts the replicas.
+        queues_in_replica: whether requests wait in the replica, by their ranks. Otherwise they wait at their callers.
     """
     is_swapped = swaps_remote_engines and isinstance(engine, REMOTE_ENGINE_TYPES)
     with_options = ray_serve.deployment(
         name=name,
         **_replica_options(engine, downscale_delay_s),
         user_config=engine.model_dump() if is_swapped else None,
-        max_ongoing_requests=engine.ongoing,
+        max_ongoing_requests=engine.ongoing + (engine.queued if queues_in_replica else 0),
         max_queued_requests=engine.queued,
         ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
         # With Serve's default it would take a quarter of an hour to notice an engine that hangs.

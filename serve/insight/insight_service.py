@@ -5,21 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ray.serve import metrics
 
 from operators.engine_config import EngineConfig, parse_engine_config
 from operators.errors import UnavailableError
-from operators.insight_requests import Insight, InsightRequest
+from operators.insight_requests import Insight, InsightRequest, InsightRole
+from operators.token_estimate import estimate_text_tokens
 from serve.engines.health_check import EngineHealthCheck
 from serve.engines.protocol import Engine, Generation, NonRetryableError, Prompt, collect, problem_of
 from serve.insight.insight_prompts import add_problem
 from serve.insight.map_reduce import ReducedTask, reduce_to_window
+from serve.insight.ranked_slots import RankedSlots
 from serve.insight.structured_output import parse_structured
 from serve.insight.token_budget import TokenBudget
 from serve.metric_tags import metric_tag
 
+_RANKS = {InsightRole.NOTE: 0, InsightRole.INSIGHT: 1, InsightRole.CHAT: 1}
+"""Prompts of lower ranks come first."""
 _LATENCY_BUCKETS_S = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0]
 
 
@@ -31,6 +37,7 @@ class InsightService:
         window_tokens: the model's context window in tokens, used if its engine doesn't report it; see
             `serve.insight.token_budget.TokenBudget`.
         swap_engine: replaces the remote engine while it is in use; None if the engine never changes.
+        concurrent: number of prompts that the engine processes at once. Notes come before the others that wait.
     """
 
     def __init__(
@@ -38,9 +45,11 @@ class InsightService:
         make_engine: Callable[[], Engine[Prompt]],
         window_tokens: int = 8192,
         swap_engine: Callable[[EngineConfig], bool] | None = None,
+        concurrent: int = 64,
     ) -> None:
         self._engine = make_engine()
         self._swap_engine = swap_engine
+        self._slots = RankedSlots(concurrent)
         self._budget = TokenBudget(self._engine, window_tokens)
         self._health_check = EngineHealthCheck(self._engine.check_health)
         self._answers = metrics.Counter(
@@ -53,8 +62,8 @@ class InsightService:
         )
         self._tokens = metrics.Counter(
             "parley_insight_tokens",
-            "Tokens of prompts and answers, if the engine counts them",
-            tag_keys=("model", "kind"),  # pyright: ignore[reportArgumentType] - typed for one key only
+            "Tokens of prompts and answers, estimated if the engine doesn't count them",
+            tag_keys=("role", "model", "kind"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._replaced_characters = metrics.Counter(
             "parley_insight_replaced_characters",
@@ -71,8 +80,10 @@ class InsightService:
         Raises:
             SetupError: the engine can't be made; the one before stays in use.
         """
+        config = parse_engine_config(engine)
         if self._swap_engine is not None:
-            self._swap_engine(parse_engine_config(engine))
+            self._swap_engine(config)
+        self._slots.resize(config.ongoing)
 
     async def answer(self, request: InsightRequest) -> Insight:
         """Do a task and return the whole answer.
@@ -141,11 +152,11 @@ class InsightService:
             await self._engine.close()
 
     async def _run_task(self, request: InsightRequest) -> AsyncGenerator[str | Insight]:
-        task = await reduce_to_window(request, self._budget, self._generate)
+        task = await reduce_to_window(request, self._budget, partial(self._generate, request.role))
         if request.schema is not None:
-            yield await self._answer_by_schema(request.schema, task)
+            yield await self._answer_by_schema(request.role, request.schema, task)
             return
-        async with aclosing(self._stream_generation(task.prompt)) as pieces:
+        async with aclosing(self._stream_generation(request.role, task.prompt)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     yield piece
@@ -154,13 +165,13 @@ class InsightService:
                 else:
                     raise NonRetryableError("the model gave no text")
 
-    async def _answer_by_schema(self, schema: Any, task: ReducedTask) -> Insight:
+    async def _answer_by_schema(self, role: InsightRole, schema: Any, task: ReducedTask) -> Insight:
         """Return an answer that fits a schema, within two attempts."""
-        first = await self._generate(task.prompt)
+        first = await self._generate(role, task.prompt)
         try:
             return self._build_insight(task, [first], parse_structured(first, schema))
         except NonRetryableError as error:
-            second = await self._generate(add_problem(task.prompt, str(error)))
+            second = await self._generate(role, add_problem(task.prompt, str(error)))
         return self._build_insight(task, [first, second], parse_structured(second, schema))
 
     def _build_insight(self, task: ReducedTask, generations: Sequence[Generation], data: Any = None) -> Insight:
@@ -177,19 +188,30 @@ class InsightService:
             finish="length" if cut_off else "stop",
         )
 
-    async def _generate(self, prompt: Prompt) -> Generation:
-        return await collect(self._stream_generation(prompt))
+    async def _generate(self, role: InsightRole, prompt: Prompt) -> Generation:
+        return await collect(self._stream_generation(role, prompt))
 
-    async def _stream_generation(self, prompt: Prompt) -> AsyncGenerator[str | Generation]:
-        async with aclosing(self._engine.generate(prompt)) as output:
+    async def _stream_generation(self, role: InsightRole, prompt: Prompt) -> AsyncGenerator[str | Generation]:
+        async with self._slots.hold(_RANKS[role]), aclosing(self._engine.generate(prompt)) as output:
             async for piece in output:
                 self._health_check.record_output()
                 if isinstance(piece, Generation):
-                    if piece.replaced_characters:
-                        self._replaced_characters.inc(
-                            piece.replaced_characters, tags={"model": metric_tag(piece.model)}
-                        )
-                    for kind, tokens in (("prompt", piece.prompt_tokens), ("answer", piece.completion_tokens)):
-                        if tokens:
-                            self._tokens.inc(tokens, tags={"model": metric_tag(piece.model), "kind": kind})
+                    piece = await self._with_token_counts(prompt, piece)
+                    self._record_usage(role, piece)
                 yield piece
+
+    async def _with_token_counts(self, prompt: Prompt, generation: Generation) -> Generation:
+        """Return a generation with estimates for the tokens that its engine doesn't count."""
+        return replace(
+            generation,
+            prompt_tokens=generation.prompt_tokens or await self._budget.count_tokens(prompt),
+            completion_tokens=generation.completion_tokens or estimate_text_tokens(generation.text),
+        )
+
+    def _record_usage(self, role: InsightRole, generation: Generation) -> None:
+        model = metric_tag(generation.model)
+        if generation.replaced_characters:
+            self._replaced_characters.inc(generation.replaced_characters, tags={"model": model})
+        for kind, tokens in (("prompt", generation.prompt_tokens), ("answer", generation.completion_tokens)):
+            if tokens:
+                self._tokens.inc(tokens, tags={"role": role.value, "model": model, "kind": kind})

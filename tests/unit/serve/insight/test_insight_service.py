@@ -12,8 +12,9 @@ import pytest
 
 from operators.errors import UnavailableError
 from operators.insight_requests import Insight, InsightRequest, InsightRole
+from operators.token_estimate import estimate_text_tokens
 from serve.engines import health_check
-from serve.engines.protocol import NonRetryableError, Prompt
+from serve.engines.protocol import Generation, NonRetryableError, Prompt, TokenStream
 from serve.insight.insight_service import InsightService
 from tests.harness.doubles.scripted_model import ScriptedModel, ScriptedReply
 
@@ -205,3 +206,36 @@ async def test_transcript_text_is_never_logged(
         assert "ecret" not in str(caught.value)
     out, err = capfd.readouterr()
     assert "ecret" not in caplog.text + out + err
+
+
+async def test_a_note_comes_before_insights_that_wait() -> None:
+    engine = ScriptedModel(
+        lambda prompt, k: "the answer" if "notes on all parts" in prompt.messages[1].content else "a note"
+    )
+    service = InsightService(lambda: engine, 0, concurrent=1)
+    insights = [
+        asyncio.create_task(service.answer(replace(REQUEST, transcript_lines=LONG, task=f"Sum up {k}.")))
+        for k in range(2)
+    ]
+    while not engine.in_flight:
+        await asyncio.sleep(0)
+    note = await service.answer(replace(REQUEST, role=InsightRole.NOTE, task="Write a note."))
+    # The note waited for one prompt, and none of the insights is finished.
+    assert "Write a note." in engine.prompts[1].messages[1].content
+    assert (note.text, engine.max_in_flight) == ("a note", 1)
+    assert not any(task.done() for task in insights)
+    assert {insight.text for insight in await asyncio.gather(*insights)} == {"the answer"}
+
+
+async def test_tokens_that_the_engine_does_not_count_are_estimated() -> None:
+    class Uncounted(ScriptedModel):
+        async def generate(self, question: Prompt) -> TokenStream:
+            async with aclosing(super().generate(question)) as pieces:
+                async for piece in pieces:
+                    uncounted = isinstance(piece, Generation)
+                    yield replace(piece, prompt_tokens=0, completion_tokens=0) if uncounted else piece
+
+    engine = Uncounted(lambda prompt, k: "Good morning.")
+    insight = await make_service(engine).answer(REQUEST)
+    assert insight.prompt_tokens == await engine.count_tokens(engine.prompts[0])
+    assert insight.completion_tokens == estimate_text_tokens("Good morning.")
