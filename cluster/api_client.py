@@ -181,6 +181,10 @@ class ApiClient:
         body = {"text": text, "pinned": pinned}
         return await self._request_json("POST", f"/api/intelligence/sessions/{meeting_id}/notes", body)
 
+    async def token_usage(self, days: int) -> dict[str, Any]:
+        """Return the tokens that notes, insights and answers used today and on the days before it."""
+        return await self._request_json("GET", "/api/intelligence/usage", None, {"days": days})
+
     async def insights(self, meeting_id: str) -> list[dict[str, Any]]:
         """List a meeting's insights, newest first."""
         return (await self._request_json("GET", f"/api/intelligence/sessions/{meeting_id}/insights"))["insights"]

@@ -29,6 +29,7 @@ from cluster.commands import (
     replay,
     sources,
     up,
+    usage,
     webhooks,
 )
 from cluster.commands.terminal import console, results
@@ -49,6 +50,7 @@ app.add_typer(meetings.app, rich_help_panel=USE_PANEL, name="meetings")
 app.command(rich_help_panel=USE_PANEL, epilog=notes.EXAMPLES)(notes.notes)
 app.command(rich_help_panel=USE_PANEL, epilog=insights.EXAMPLES)(insights.insights)
 app.command(rich_help_panel=USE_PANEL, epilog=ask.EXAMPLES)(ask.ask)
+app.command(rich_help_panel=CHECK_PANEL, epilog=usage.EXAMPLES)(usage.usage)
 app.command(rich_help_panel=USE_PANEL, epilog=mcp.EXAMPLES)(mcp.mcp)
 app.add_typer(fireflies.app, rich_help_panel=USE_PANEL, name="fireflies")
 app.add_typer(config.app, rich_help_panel=RUN_PANEL, name="config")

@@ -141,6 +141,11 @@ class Settings(BaseSettings):
     max_live: PositiveInt = Field(
         default=100, description="Maximum number of open live meetings. Opening another one is refused with 429."
     )
+    daily_tokens: PositiveInt | None = Field(
+        default=None,
+        description="Number of tokens that a team's notes, insights and answers may take in a day (UTC). Beyond it, requests for"
+        " them are refused with 429 and notes wait; captions go on. The last fifth is for running notes. Default: no limit.",
+    )
     lag_limit: PositiveFloat = Field(
         default=30.0,
         description="Maximum lag of a lane in seconds. Beyond it, events for its meetings are refused with 429 and must be"

@@ -15,7 +15,13 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.insight import EmbeddingClient, InsightClient, NoteTemplates, configured_insight_applications
+from flows.insight import (
+    EmbeddingClient,
+    InsightClient,
+    NoteTemplates,
+    TokenQuotas,
+    configured_insight_applications,
+)
 from flows.jobs import (
     Backfill,
     InsightWriter,
@@ -77,7 +83,8 @@ class LaneActor:
         self._models = EngineConfigWatcher(options.postgres_url)
         translate = EngineFailover(configured_applications(self._models), defer=True).translate
         self._engine = sync_engine(options.postgres_url)
-        insight = InsightClient(configured_insight_applications(self._models), NoteTemplates(self._engine))
+        quotas = TokenQuotas(self._engine, options.daily_tokens)
+        insight = InsightClient(configured_insight_applications(self._models), quotas, NoteTemplates(self._engine))
         self._lane = Lane(options, translate, insight.write_note)
 
     def run(self) -> None:
@@ -111,6 +118,7 @@ class MaintenanceActor:
         redis_url: the log's Redis.
         bounds: number of lanes to keep, by kind. The number of lanes of a kind without bounds does not change.
         webhooks: the options of webhook delivery. Without a key no event can be signed, so deliveries wait.
+        daily_tokens: the tokens that a team's notes, insights and answers may take in a day; None for no limit.
     """
 
     def __init__(
@@ -119,9 +127,10 @@ class MaintenanceActor:
         redis_url: str,
         bounds: Mapping[LaneKind, LaneBounds] | None = None,
         webhooks: WebhookOptions | None = None,
+        daily_tokens: int | None = None,
     ) -> None:
         self._postgres_url, self._redis_url = postgres_url, redis_url
-        self._webhooks = webhooks or WebhookOptions()
+        self._webhooks, self._daily_tokens = webhooks or WebhookOptions(), daily_tokens
         self._autoscaler = LaneAutoscaler(bounds or {})
         self._stopping = asyncio.Event()
 
@@ -157,9 +166,10 @@ class MaintenanceActor:
         models = EngineConfigWatcher(self._postgres_url)
         translate = with_telemetry(EngineFailover(configured_applications(models)).translate, metrics, traces)
         relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, translate)
-        insight = InsightClient(configured_insight_applications(models), NoteTemplates(engine))
+        quotas = TokenQuotas(engine, self._daily_tokens)
+        insight = InsightClient(configured_insight_applications(models), quotas, NoteTemplates(engine))
         note_writer = NoteWriter(engine, connection, insight.write_note, insight.is_configured)
-        chat = InsightClient(configured_insight_applications(models, "chat"))
+        chat = InsightClient(configured_insight_applications(models, "chat"), quotas)
         embeddings = EmbeddingClient(configured_insight_applications(models, "embedding"))
         embedder = TranscriptEmbedder(async_db, embeddings.embed, embeddings.is_configured)
         answerer = QuestionAnswerer(async_db, chat.answer, embedder.embed_question)

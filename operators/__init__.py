@@ -2,10 +2,11 @@
 
 `entries` has the log's entries. The operators are `dedup`, `sentences`, `context_window`, `note_buffer` and `ticks`. Here are
 also the requests to translation, insight and embedding engines, and the engines' configuration. `token_estimate` estimates a
-text's tokens. `insights` has the templates and the evidence of insights, and `chat` the questions about meetings. `webhooks`
-has outbound webhooks as data, and `errors` the errors of the whole project. `subtitles` and `transcripts` read files. `sources`
-reads messages of other services, and `word_lists` reads words by language. `sentence_corrections` has the text of sentences
-that users corrected, and `address_check` says to which addresses Parley connects for users of its API.
+text's tokens, and `token_quota` limits them. `insights` has the templates and the evidence of insights, and `chat` the questions
+about meetings. `webhooks` has outbound webhooks as data, and `errors` the errors of the whole project. `subtitles` and
+`transcripts` read files. `sources` reads messages of other services, and `word_lists` reads words by language.
+`sentence_corrections` has the text of sentences that users corrected, and `address_check` says to which addresses Parley
+connects for users of its API.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
 """
@@ -41,6 +42,7 @@ __all__ = [
     "term_matching",
     "ticks",
     "token_estimate",
+    "token_quota",
     "transcripts",
     "translation_requests",
     "webhooks",

@@ -49,6 +49,8 @@ class ApiOptions:
         max_import: maximum size of an imported transcript file, in bytes; larger ones get 413.
         heartbeat: seconds between heartbeats on a stream of live events.
         max_live: maximum number of open meetings with a live clock per team; opening more gets 429.
+        daily_tokens: the tokens that a team's notes, insights and answers may take in a day; beyond it, requests get 429. None
+            for no limit.
         lag_limit: maximum lag of a lane, in seconds; beyond it, new input for the lane's meetings gets 429.
         lane_silence: seconds without a report after which a running lane counts as dead.
         hosts: host names under which a reverse proxy calls the server, besides the names of this machine.
@@ -68,6 +70,7 @@ class ApiOptions:
     max_import: Annotated[int, Field(ge=1, le=MAX_TRANSCRIPT_BYTES)] = MAX_TRANSCRIPT_BYTES
     heartbeat: PositiveFloat = 5.0
     max_live: PositiveInt = 100
+    daily_tokens: PositiveInt | None = None
     lag_limit: PositiveFloat = 30.0
     lane_silence: PositiveFloat = 30.0
     hosts: tuple[str, ...] = ()

@@ -26,5 +26,6 @@ __all__ = [
     "sources",
     "terminal",
     "up",
+    "usage",
     "webhooks",
 ]

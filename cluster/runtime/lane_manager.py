@@ -151,7 +151,13 @@ class LaneManager:
         key = self._settings.encryption_key
         encryption_key = key.get_secret_value() if key else None
         webhooks = WebhookOptions(encryption_key, self._settings.private_addresses)
-        arguments = (self._urls.postgres, self._urls.redis, autoscaled_bounds, webhooks)
+        arguments = (
+            self._urls.postgres,
+            self._urls.redis,
+            autoscaled_bounds,
+            webhooks,
+            self._settings.daily_tokens,
+        )
         self._supervisor.add(
             ManagedProcess(
                 "maintenance",
@@ -250,6 +256,7 @@ class LaneManager:
             in_flight=settings.in_flight,
             capacity=settings.capacity,
             deadline=settings.deadline,
+            daily_tokens=settings.daily_tokens,
         )
         return ManagedProcess(
             f"lane {lane_id}",

@@ -271,6 +271,7 @@ class LocalSystem:
             urls.redis,
             settings.encryption_key.get_secret_value() if settings.encryption_key else None,
             max_live=settings.max_live,
+            daily_tokens=settings.daily_tokens,
             lag_limit=settings.lag_limit,
             hosts=settings.hosts,
             private_addresses=settings.private_addresses,

@@ -6,5 +6,6 @@ Importing this package imports Ray Serve. `flows.lane` must not import it: a lan
 from flows.insight.embedding_client import EmbeddingClient
 from flows.insight.insight_client import InsightClient, configured_insight_applications
 from flows.insight.note_templates import NoteTemplates
+from flows.insight.token_quotas import TokenQuotas
 
-__all__ = ["EmbeddingClient", "InsightClient", "NoteTemplates", "configured_insight_applications"]
+__all__ = ["EmbeddingClient", "InsightClient", "NoteTemplates", "TokenQuotas", "configured_insight_applications"]

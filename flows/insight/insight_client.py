@@ -7,6 +7,7 @@ from typing import Literal
 
 from flows.insight.application_failover import ApplicationFailover
 from flows.insight.note_templates import NoteTemplates
+from flows.insight.token_quotas import TokenQuotas
 from operators.insight_requests import Insight, InsightRequest
 from operators.note_requests import NoteRequest, note_insight_request
 from storage.postgres.engine_config_versions import EngineConfigWatcher
@@ -34,11 +35,15 @@ class InsightClient:
 
     Args:
         names: returns the applications' names, the preferred one first; none if no engine serves insights.
+        quotas: the teams' token quotas.
         templates: the teams' templates of running notes; None for the default.
     """
 
-    def __init__(self, names: Callable[[], Sequence[str]], templates: NoteTemplates | None = None) -> None:
-        self._applications, self._templates = ApplicationFailover(names, "insights"), templates
+    def __init__(
+        self, names: Callable[[], Sequence[str]], quotas: TokenQuotas, templates: NoteTemplates | None = None
+    ) -> None:
+        self._applications, self._quotas = ApplicationFailover(names, "insights"), quotas
+        self._templates = templates
 
     def is_configured(self) -> bool:
         """Whether an engine serves insights."""
@@ -48,11 +53,14 @@ class InsightClient:
         """Answer a request with the first engine that is available.
 
         Raises:
-            DeferredError: no engine serves insights.
+            DeferredError: no engine serves insights, or the team's token quota is used up (`QuotaExceededError`).
             UnavailableError: no engine is available. It is the error of the last one.
             RayTaskError: an engine can never answer this request. It is an instance of that error's type as well.
         """
-        return await self._applications.call("answer", request)
+        async with self._quotas.reserve(request) as reservation:
+            insight: Insight = await self._applications.call("answer", request)
+            reservation.settle(insight)
+        return insight
 
     async def write_note(self, request: NoteRequest) -> Insight:
         """Write a note.

@@ -19,6 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from operators.errors import DeferredError, MalformedResponseError, ParleyError, UnavailableError
+from operators.token_quota import QuotaExceededError
 from storage.batch_commit.refused_content import is_refused_content
 from storage.cancellation import cancel_tasks, raise_if_cancelled
 
@@ -68,6 +69,8 @@ def describe_failure(error: BaseException) -> CallFailure:
         return CallFailure("its answer can't be stored", is_outage=False)
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return CallFailure("the database is unavailable", is_outage=True)
+    if isinstance(error, QuotaExceededError):
+        return CallFailure(str(error), is_outage=True)
     if isinstance(error, DeferredError):
         return CallFailure("no engine serves it at the moment", is_outage=True)
     # Ray wraps the error of a replica.

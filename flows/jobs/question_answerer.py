@@ -26,6 +26,7 @@ from operators.chat.question_request import (
 )
 from operators.errors import InvalidInputError
 from operators.insight_requests import Insight, InsightRequest
+from operators.token_quota import QuotaExceededError
 from storage.cancellation import raise_if_cancelled
 from storage.chat.chat_records import AnswerOutcome, TranscriptReach
 from storage.chat.due_questions import (
@@ -106,8 +107,8 @@ class QuestionAnswerer(DueCalls[DueQuestion]):
         failure = describe_failure(error)
         waited_s = (datetime.now(UTC) - item.created_at).total_seconds()
         is_last = waited_s > MAX_OUTAGE_S if failure.is_outage else item.failures + 1 >= MAX_FAILURES
-        # What can never succeed is not tried again.
-        is_last = is_last or isinstance(error, InvalidInputError)
+        # What can never succeed is not tried again, and nobody waits until tomorrow.
+        is_last = is_last or isinstance(error, InvalidInputError | QuotaExceededError)
         async with self._database.begin() as conn:
             await write_question_failure(
                 conn, item.id, failure.reason, PAUSE_S, counts=not failure.is_outage, is_last=is_last

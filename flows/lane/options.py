@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class LaneOptions:
-    """The identity of a lane, its stores, and the bounds of its translation calls.
+    """The identity of a lane, its stores, and the bounds of its calls.
 
     Attributes:
         lane_id: the lane.
@@ -19,6 +19,7 @@ class LaneOptions:
         in_flight: translation calls under way at once, at most.
         capacity: requests that are accepted and have no emitted result yet, at most.
         deadline: seconds a request may take over all its attempts in a live lane, and one attempt in a batch lane.
+        daily_tokens: the tokens that a team's notes, insights and answers may take in a day; None for no limit.
     """
 
     lane_id: str
@@ -28,6 +29,7 @@ class LaneOptions:
     in_flight: int = 16
     capacity: int = 128
     deadline: float = 10.0
+    daily_tokens: int | None = None
 
     @property
     def backfill_after(self) -> float:

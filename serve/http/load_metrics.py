@@ -1,4 +1,4 @@
-"""Metrics of the load: live meetings and their limit, ends of meetings by status, and the lag of lanes."""
+"""Metrics of the load: live meetings and tokens with their limits, ends of meetings by status, and the lag of lanes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from serve.http.dependencies.services import Services
 from storage.ingest.lane_lag import read_lane_lags
 from storage.postgres.lane_registry import LaneRecord
 from storage.postgres.teams import count_live_meetings
+from storage.postgres.token_usage import read_usage_by_team
 from storage.records import CLOSED_STATUSES, MeetingStatus
 
 _REDIS_TIMEOUT_S = 2.0
@@ -29,7 +30,7 @@ async def collect_load_metrics(
     """Collect the current metrics. If Redis is unavailable, the lanes' lag is missing.
 
     Args:
-        services: the database, Redis and the limit of live meetings.
+        services: the database, Redis and the limits.
         meetings: the number of meetings by status and clock.
         timed_out: how often meetings timed out. A meeting may have been reopened since: only its counters tell.
         lanes: all lanes.
@@ -41,9 +42,12 @@ async def collect_load_metrics(
     ended_by_status = {status: statuses[status] for status in CLOSED_STATUSES} | {"timed_out": timed_out}
     async with services.database.connect() as conn:
         live = await count_live_meetings(conn)
+        tokens = await conn.run_sync(read_usage_by_team)
     opened = CounterMetricFamily("parley_meetings_opened", "Meetings begun", labels=["clock"])
     ended = CounterMetricFamily("parley_meetings_ended", "Ends of meetings, by status", labels=["status"])
     limits = dict.fromkeys(live, services.options.max_live)
+    daily_tokens = services.options.daily_tokens
+    token_limits = {} if daily_tokens is None else dict.fromkeys(tokens, daily_tokens)
     states = GaugeMetricFamily("parley_lane_state", "1 for the state that a lane is in", labels=["lane", "state"])
     for lane in lanes:
         states.add_metric([lane.id, lane.state], 1)
@@ -54,6 +58,16 @@ async def collect_load_metrics(
         _fill_family(
             GaugeMetricFamily("parley_live_meetings_limit", "Most live meetings that may be open", labels=["team"]),
             limits,
+        ),
+        _fill_family(
+            GaugeMetricFamily(
+                "parley_tokens_today", "Tokens that notes, insights and answers took today (UTC)", labels=["team"]
+            ),
+            tokens,
+        ),
+        _fill_family(
+            GaugeMetricFamily("parley_tokens_today_limit", "Most tokens that they may take in a day", labels=["team"]),
+            token_limits,
         ),
         _fill_family(
             GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""The tables, and the queries of teams, lanes, meetings, transcripts, imports, dead letters, engines, sources, webhooks.
+"""The tables, and the queries of teams, token usage, lanes, meetings, transcripts, imports, dead letters, engines, sources.
 
 Every row belongs to a team, except those of lanes and engine configurations. `MeetingTransaction` locks meetings and writes
 their counters and outbox events. All code that writes a meeting's rows and events uses it.
@@ -28,6 +28,7 @@ __all__ = [
     "stored_counts",
     "tables",
     "teams",
+    "token_usage",
     "transcript_imports",
     "transcript_queries",
     "webhook_deliveries",

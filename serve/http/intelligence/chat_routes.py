@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from operators.characters import require_storable
 from operators.errors import NotFoundError
 from operators.fields import Language, Name, StrictModel, Title, require_non_blank
+from operators.insight_requests import InsightRole
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.intelligence.engine_check import require_engine
 from serve.http.intelligence.questions import await_answer, read_answer
+from serve.http.intelligence.request_checks import require_engine, require_tokens
 from serve.http.intelligence.waiting import MAX_WAIT_S
 from serve.http.problems import problem_responses
 from storage.chat import chat_queries
@@ -165,7 +166,9 @@ async def delete_conversation(conversation_id: UUID, services: ServicesDep) -> N
         await chat_queries.delete_conversation(conn, DEFAULT_TEAM_ID, conversation_id)
 
 
-@router.post("/agent/conversations/{conversation_id}/messages", status_code=201, responses=problem_responses(404, 409))
+@router.post(
+    "/agent/conversations/{conversation_id}/messages", status_code=201, responses=problem_responses(404, 409, 429)
+)
 async def ask_question(
     conversation_id: UUID, request: AskRequest, services: ServicesDep, wait_s: WaitParameter = DEFAULT_WAIT_S
 ) -> ChatMessage:
@@ -187,7 +190,7 @@ async def ask_question(
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     }
-    | problem_responses(404, 409),
+    | problem_responses(404, 409, 429),
 )
 async def ask_question_in_stream(
     conversation_id: UUID, request: AskRequest, services: ServicesDep
@@ -229,8 +232,9 @@ async def _add_question(services: Services, conversation_id: UUID, request: AskR
         message = await chat_queries.add_question(
             conn, DEFAULT_TEAM_ID, conversation_id, request.question, request.language
         )
-        # An unknown conversation is the more useful answer. Without an engine, the question is rolled back.
+        # An unknown conversation is the more useful answer. Without an engine or tokens, the question is rolled back.
         await require_engine(conn, "chat")
+        await require_tokens(conn, services, InsightRole.CHAT)
         return message
 
 

@@ -11,11 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from operators.characters import require_storable
 from operators.fields import Language, StrictModel
+from operators.insight_requests import InsightRole
 from operators.insights.speaker_statistics import SpeakerStatistics, measure_speakers
 from operators.insights.templates import AUTO_NOTE, InsightTemplate, TemplateName, require_template
 from operators.note_buffer import note_language
 from serve.http.dependencies.services import Services, ServicesDep
-from serve.http.intelligence.engine_check import require_engine
+from serve.http.intelligence.request_checks import require_engine, require_tokens
 from serve.http.intelligence.waiting import MAX_WAIT_S, wait_until_finished
 from serve.http.problems import problem_responses
 from storage.insights import insight_queries, template_queries
@@ -60,7 +61,7 @@ class GenerateRequest(StrictModel):
     instructions: Annotated[str, Field(max_length=2_000), AfterValidator(require_storable)] = ""
 
 
-@router.post("/sessions/{meeting_id}/insights/generate", status_code=202, responses=problem_responses(404, 409))
+@router.post("/sessions/{meeting_id}/insights/generate", status_code=202, responses=problem_responses(404, 409, 429))
 async def generate_insights(
     meeting_id: UUID,
     request: GenerateRequest,
@@ -75,6 +76,7 @@ async def generate_insights(
     async with services.database.begin() as conn:
         meeting = await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         await require_engine(conn, "insight")
+        await require_tokens(conn, services, InsightRole.INSIGHT)
         templates = await template_queries.read_templates(conn, DEFAULT_TEAM_ID)
         insights = await insight_queries.request_insights(
             conn,

@@ -10,9 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from operators.characters import require_storable
 from operators.fields import Language, Name, StrictModel, require_non_blank
+from operators.insight_requests import InsightRole
 from operators.note_buffer import note_language
 from serve.http.dependencies.services import ServicesDep
-from serve.http.intelligence.engine_check import require_engine
+from serve.http.intelligence.request_checks import require_engine, require_tokens
 from serve.http.problems import problem_responses
 from storage.notes import note_queries
 from storage.notes.note_records import Note, NoteRevision
@@ -123,12 +124,13 @@ async def create_note(meeting_id: UUID, request: CreateNoteRequest, services: Se
         )
 
 
-@router.post("/sessions/{meeting_id}/notes/analyze", status_code=202, responses=problem_responses(404, 409))
+@router.post("/sessions/{meeting_id}/notes/analyze", status_code=202, responses=problem_responses(404, 409, 429))
 async def analyze_sentences(meeting_id: UUID, request: AnalyzeRequest, services: ServicesDep) -> Note:
     """Have the model write a note on selected sentences. The note is pending at first; a live event follows its text."""
     async with services.database.begin() as conn:
         meeting = await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         await require_engine(conn, "insight")
+        await require_tokens(conn, services, InsightRole.NOTE)
         sentences = await note_queries.read_note_sentences(conn, DEFAULT_TEAM_ID, meeting_id, request.sentences)
         return await note_queries.request_analysis(
             conn,

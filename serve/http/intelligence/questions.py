@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from operators.insight_requests import InsightRole
 from serve.http.dependencies.services import Services
-from serve.http.intelligence.engine_check import require_engine
+from serve.http.intelligence.request_checks import require_engine, require_tokens
 from serve.http.intelligence.waiting import wait_until_finished
 from storage.chat import chat_queries
 from storage.chat.chat_records import ChatMessage
@@ -32,11 +33,13 @@ async def ask_in_new_conversation(
     Raises:
         NotFoundError: the team has no such meeting.
         ConflictError: no engine serves chats.
+        OverloadedError: the team has used its token quota of the day.
     """
     async with services.database.begin() as conn:
         if meeting_id is not None:
             await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         await require_engine(conn, "chat")
+        await require_tokens(conn, services, InsightRole.CHAT)
         conversation = await chat_queries.create_conversation(
             conn, DEFAULT_TEAM_ID, meeting_id, last_minutes=last_minutes
         )

@@ -19,7 +19,7 @@ from storage.postgres.tables.source_tables import (
     source_notifications,
     sources,
 )
-from storage.postgres.tables.system_tables import dead_letters, engine_config_versions, lanes, teams
+from storage.postgres.tables.system_tables import dead_letters, engine_config_versions, lanes, teams, token_usage
 from storage.postgres.tables.webhook_tables import webhook_deliveries, webhook_endpoints
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "source_notifications",
     "sources",
     "teams",
+    "token_usage",
     "webhook_deliveries",
     "webhook_endpoints",
 ]

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -28,6 +29,17 @@ teams = Table(
     timestamp_column("created_at"),
     # Counters that belong to none of its meetings: refused openings of meetings.
     Column("counters", JSONB, nullable=False, server_default="{}"),
+)
+
+# The tokens of a team's notes, insights and answers on a day (UTC), by the role of the requests.
+token_usage = Table(
+    "token_usage",
+    metadata,
+    Column("team_id", ForeignKey("teams.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
 )
 
 lanes = Table(

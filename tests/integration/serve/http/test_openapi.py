@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from cluster.fireflies_sim.simulator import DEFAULT_API_KEY, FirefliesSimulator
 from operators.engine_config import EnginesConfig
+from operators.insight_requests import InsightRole
 from serve.app_options import ApiOptions
 from serve.http.problems import Problem
 from storage import redis_keys
@@ -24,7 +25,9 @@ from storage.glossaries import glossary_queries
 from storage.notes import note_queries
 from storage.postgres import transcript_imports
 from storage.postgres.engine_config_versions import save_settings_config
+from storage.postgres.token_usage import add_usage
 from tests.harness.api.fireflies_account import sign, store_account, store_session
+from tests.harness.api.intelligence_engines import serve_intelligence
 from tests.harness.api.server_thread import run_api
 from tests.harness.lane.fake_lane_writer import FakeLaneWriter, make_sentence
 from tests.harness.processes.parley_command import run_parley
@@ -204,7 +207,7 @@ async def check_errors_of_requests(postgres_url: str, redis_url: str) -> None:
             **dict.fromkeys(ID_PARAMETERS, "x"),
         }
         assert await running.routes_answering(
-            422, places=wrong, params={"limit": "x"}, json=[]
+            422, places=wrong, params={"limit": "x", "days": "x"}, json=[]
         ) == running.documented_routes(422)
 
 
@@ -333,18 +336,25 @@ async def test_overload_is_described(
     account = f"fireflies:{sha256(DEFAULT_API_KEY.encode()).hexdigest()[:16]}"
     stage.redis.set(redis_keys.request_block(account), "1", ex=3600)
 
+    # The team has used its tokens of the day.
+    serve_intelligence(stage.engine)
+    with stage.engine.begin() as connection:
+        add_usage(connection, "default", InsightRole.NOTE, 1)
+
     async def places() -> dict[str, str]:
         meeting = await stage.create_meeting()
         letter, session = store_dead_letter(stage, meeting), store_session(stage.engine, meeting)
+        conversation = await stage.http.post(f"/api/intelligence/sessions/{meeting}/agent/conversations", json={})
         return {
             "meeting_id": meeting,
             "letter_id": str(letter),
             "lane_id": "live-1",
             "source": "attendee",
             "session_id": str(session),
+            "conversation_id": conversation.json()["id"],
         }
 
-    async with run_described_api(postgres_url, redis_url, max_live=1, lag_limit=1) as running:
+    async with run_described_api(postgres_url, redis_url, max_live=1, lag_limit=1, daily_tokens=1) as running:
         # The API reads the lag of lanes once a second.
         while (await running.request_route(EVENTS, places=await places())).status_code != 429:
             pass
