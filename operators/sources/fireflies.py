@@ -1,12 +1,13 @@
 """Adapter of Fireflies' real-time broadcasts, and of the sentences of its transcripts.
 
 A broadcast is flat, or an envelope with the content in `payload` or `data`. A repeated chunk id is a revision. A broadcast
-without an id belongs to the chunk with its speaker and start, because Fireflies never changes these.
+without an id belongs to the chunk with its speaker and start, because Fireflies never changes these. The id may be missing in
+some broadcasts of a chunk only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, cast
 
@@ -26,10 +27,10 @@ UNKNOWN_SPEAKER = "Unknown speaker"
 """Label of the live speech that Fireflies attributes to nobody."""
 SENTENCE_ID_PREFIX = "sentence "
 """Beginning of the chunk ids of a transcript's sentences. A live chunk's id is a number, or begins with its start."""
-MAX_RECENT_COUNT = 20
-"""Number of chunks without id and start that a session remembers, to recognise their revisions."""
+MAX_RECENT_COUNT = 50
+"""Number of chunks that a session remembers, to recognise their revisions."""
 MAX_RECENT_CHARS = 500
-"""Number of characters of such a chunk that a session remembers."""
+"""Number of characters that a session remembers of a chunk without a start."""
 MIN_SIMILARITY = 0.6
 """Minimum similarity of two texts, from 0 to 1, to be revisions of one chunk."""
 _SOURCE_TIME: TypeAdapter[float] = TypeAdapter(SourceTime)
@@ -61,12 +62,21 @@ class _TranscriptSentence(SourceMessage):
 
 
 class RecentChunk(StrictModel):
-    """A chunk without id and start, as a session remembers it."""
+    """A chunk as a session remembers it.
+
+    Attributes:
+        chunk_id: its id in the log.
+        source_id: its id at Fireflies; None if no broadcast had it.
+        speaker: the label of its speaker.
+        start: its start, in seconds from the meeting's start.
+        text: the beginning of its text if the broadcasts lack a start, and else empty.
+    """
 
     chunk_id: str
+    source_id: str | None = None
     speaker: str
-    text: str
     start: float
+    text: str = ""
 
 
 class FirefliesState(StrictModel):
@@ -75,7 +85,7 @@ class FirefliesState(StrictModel):
     Attributes:
         last_end: latest end of a chunk so far, in seconds from the meeting's start.
         unnamed_count: number of chunks that had neither id nor start.
-        recent: the last chunks that lacked a start.
+        recent: the last chunks, the newest one last.
     """
 
     last_end: float = 0.0
@@ -104,14 +114,10 @@ def step(
         return state, []
     broadcast = parse_message(_Broadcast, content)
     speaker = broadcast.speaker or UNKNOWN_SPEAKER
-    if broadcast.start is None:
-        state, remembered = _remember(state, broadcast, speaker)
-        chunk_id, start = remembered.chunk_id, remembered.start
-    else:
-        start = broadcast.start
-        chunk_id = broadcast.chunk_id or f"{start:.3f} {speaker}"[:MAX_NAME_CHARS]
+    state, known = _find_chunk(state, broadcast, speaker)
+    start = known.start
     chunk = build_chunk(
-        chunk_id=chunk_id,
+        chunk_id=known.chunk_id,
         speaker=speaker,
         text=broadcast.text,
         start=start,
@@ -187,25 +193,56 @@ def _unwrap(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return message
 
 
-def _remember(state: FirefliesState, broadcast: _Broadcast, speaker: str) -> tuple[FirefliesState, RecentChunk]:
-    """Find the chunk that a broadcast without a start revises, or begin one at the latest end so far."""
-    known = next((chunk for chunk in reversed(state.recent) if _is_revised_by(chunk, broadcast, speaker)), None)
-    if known is None:
-        count = state.unnamed_count + (broadcast.chunk_id is None)
+def _find_chunk(state: FirefliesState, broadcast: _Broadcast, speaker: str) -> tuple[FirefliesState, RecentChunk]:
+    """Find the chunk that a broadcast revises, or begin one. Without a start, it begins at the latest end so far."""
+    source_id, start = broadcast.chunk_id, broadcast.start
+    known = _find_recent(state.recent, broadcast, speaker)
+    if known is not None:
+        chunk = known.model_copy(
+            update={
+                "source_id": source_id or known.source_id,
+                "speaker": speaker,
+                "start": known.start if start is None else start,
+            }
+        )
+    elif start is not None:
+        chunk_id = source_id or f"{start:.3f} {speaker}"[:MAX_NAME_CHARS]
+        chunk = RecentChunk(chunk_id=chunk_id, source_id=source_id, speaker=speaker, start=start)
+    else:
+        count = state.unnamed_count + (source_id is None)
         state = state.model_copy(update={"unnamed_count": count})
-        chunk_id = broadcast.chunk_id or f"unnamed-{count}"
-        known = RecentChunk(chunk_id=chunk_id, speaker=speaker, text="", start=state.last_end)
-    remembered = known.model_copy(update={"text": broadcast.text[:MAX_RECENT_CHARS]})
-    others = [chunk for chunk in state.recent if chunk.chunk_id != known.chunk_id]
-    return state.model_copy(update={"recent": (*others, remembered)[-MAX_RECENT_COUNT:]}), remembered
+        chunk_id = source_id or f"unnamed-{count}"
+        chunk = RecentChunk(chunk_id=chunk_id, source_id=source_id, speaker=speaker, start=state.last_end)
+    if start is None:
+        chunk = chunk.model_copy(update={"text": broadcast.text[:MAX_RECENT_CHARS]})
+    others = [each for each in state.recent if each.chunk_id != chunk.chunk_id]
+    return state.model_copy(update={"recent": (*others, chunk)[-MAX_RECENT_COUNT:]}), chunk
 
 
-def _is_revised_by(chunk: RecentChunk, broadcast: _Broadcast, speaker: str) -> bool:
-    if broadcast.chunk_id is not None:
-        return chunk.chunk_id == broadcast.chunk_id
-    if chunk.speaker != speaker:
+def _find_recent(recent: Sequence[RecentChunk], broadcast: _Broadcast, speaker: str) -> RecentChunk | None:
+    """Return the chunk that a broadcast revises: by its id, by speaker and start, or by its text."""
+    newest_first = recent[::-1]
+    source_id, start = broadcast.chunk_id, broadcast.start
+    if source_id is not None:
+        for chunk in newest_first:
+            if chunk.source_id == source_id:
+                return chunk
+        # An earlier broadcast of the chunk may have lacked the id.
+        newest_first = [chunk for chunk in newest_first if chunk.source_id is None]
+    if start is not None:
+        # The speaker's name may come later.
+        speakers = {speaker, UNKNOWN_SPEAKER}
+        same_start = (chunk for chunk in newest_first if chunk.start == start)
+        return next((chunk for chunk in same_start if speaker == UNKNOWN_SPEAKER or chunk.speaker in speakers), None)
+    if source_id is None:
+        return next((chunk for chunk in newest_first if _is_revised_by(chunk, broadcast.text, speaker)), None)
+    return None
+
+
+def _is_revised_by(chunk: RecentChunk, text: str, speaker: str) -> bool:
+    if not chunk.text or chunk.speaker != speaker:
         return False
-    words, new_words = chunk.text.casefold().split(), broadcast.text[:MAX_RECENT_CHARS].casefold().split()
+    words, new_words = chunk.text.casefold().split(), text[:MAX_RECENT_CHARS].casefold().split()
     # The last word of an interim text is often unfinished.
     complete_count = min(len(words), len(new_words)) - 1
     if complete_count > 0 and words[:complete_count] == new_words[:complete_count]:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from operators.entries import Chunk
 from operators.errors import InvalidInputError
 from operators.sources import AdapterContext
-from operators.sources.fireflies import FIREFLIES, UNKNOWN_SPEAKER, FirefliesState, sentence_to_chunk, step
+from operators.sources.fireflies import (
+    FIREFLIES,
+    MAX_RECENT_COUNT,
+    UNKNOWN_SPEAKER,
+    FirefliesState,
+    sentence_to_chunk,
+    step,
+)
 
 CONTENT = {"chunk_id": "7", "text": "We ship.", "speaker_name": "Ann", "start_time": 1.5, "end_time": 2.5}
 
@@ -56,6 +65,47 @@ def test_without_an_id_the_same_speaker_and_start_are_one_chunk():
     assert first.chunk_id == second.chunk_id
     (other,) = chunks_of(without("chunk_id", speaker_name="Bob"))
     assert other.chunk_id != first.chunk_id
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=30))
+def test_an_id_that_some_broadcasts_of_a_chunk_lack_makes_no_second_chunk(broadcasts: list[tuple[int, bool]]):
+    messages = [
+        CONTENT | {"chunk_id": str(number) if has_id else None, "start_time": number, "text": f"Text {position}."}
+        for position, (number, has_id) in enumerate(broadcasts)
+    ]
+    ids: dict[float, set[str]] = {}
+    for chunk in chunks_of(*messages):
+        ids.setdefault(chunk.start, set()).add(chunk.chunk_id)
+    assert all(len(each) == 1 for each in ids.values())
+    assert len(set().union(*ids.values())) == len({number for number, _ in broadcasts})
+
+
+def test_two_chunks_of_a_speaker_with_the_same_start_keep_their_ids():
+    chunks = chunks_of(*(CONTENT | {"chunk_id": chunk_id} for chunk_id in ("7", "8", "7")))
+    assert [chunk.chunk_id for chunk in chunks] == ["7", "8", "7"]
+
+
+def test_without_an_id_a_name_that_comes_later_makes_no_second_chunk():
+    chunks = chunks_of(
+        without("chunk_id", speaker_name=None), without("chunk_id"), without("chunk_id", speaker_name=None)
+    )
+    assert len({chunk.chunk_id for chunk in chunks}) == 1
+    (other,) = chunks_of(without("chunk_id", speaker_name="Bob"))
+    assert other.chunk_id not in {chunk.chunk_id for chunk in chunks}
+
+
+def test_a_start_that_some_broadcasts_of_a_chunk_lack_keeps_its_place():
+    first, _, again = chunks_of(
+        CONTENT, CONTENT | {"chunk_id": "8", "start_time": 8, "end_time": 9}, without("start_time")
+    )
+    assert (again.chunk_id, again.start) == (first.chunk_id, first.start)
+
+
+def test_a_session_remembers_a_bounded_number_of_chunks():
+    state = FirefliesState()
+    for number in range(2 * MAX_RECENT_COUNT):
+        state, _ = step(state, CONTENT | {"chunk_id": str(number), "start_time": number}, AdapterContext())
+    assert len(state.recent) == MAX_RECENT_COUNT
 
 
 def test_without_id_and_start_an_interim_text_is_one_chunk_and_another_text_is_not():
