@@ -75,9 +75,9 @@ def fireflies_sim(
     late_revisions: Annotated[
         bool, typer.Option("--late-revisions", help="Send the last text of every third chunk 5 to 24 s late.")
     ] = False,
-    omit_chunk_id: Annotated[
-        bool, typer.Option("--omit-chunk-id", help="Send broadcasts without their chunk_id.")
-    ] = False,
+    chunk_ids: Annotated[
+        Literal["all", "some", "none"], typer.Option(help="Broadcasts that have their chunk_id.")
+    ] = "all",
     body: Annotated[
         Literal["payload", "data", "flat"],
         typer.Option(help="Form of broadcasts: an envelope with `payload` or `data`, or the documented flat fields."),
@@ -129,7 +129,7 @@ def fireflies_sim(
         disconnect_interval=disconnect_after,
         error_interval=error_after,
         late_revisions=late_revisions,
-        wire_format=WireFormat(body, event, omit_chunk_id),
+        wire_format=WireFormat(body, event, chunk_ids),
         resegment=resegment,
         past_meeting_count=past_meetings,
         webhook_url=webhook_url,

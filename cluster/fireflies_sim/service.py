@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
@@ -22,13 +23,15 @@ from operators.errors import ConflictError, InvalidInputError, NotFoundError
 
 DEMO_ID = "demo"
 """Transcript id of the meeting that is always there."""
+RECONNECT_S = 10.0
+"""Seconds after the end of the demo meeting within which a client that connects counts as one that reconnects."""
 
 
 class FirefliesService:
     """The service that the stand-in imitates.
 
     A meeting begins when its first client connects. It continues in real time, even if no client is connected. The demo meeting
-    begins anew when a client connects after its end.
+    begins anew when a client connects `RECONNECT_S` after its end, or later.
 
     Args:
         api_key: the key of the only user.
@@ -71,6 +74,7 @@ class FirefliesService:
         self._positions = {meeting.id: position_s for meeting in meetings}
         self._webhooks = webhooks
         self._tasks: set[asyncio.Task[None]] = set()
+        self._demo_ended_at = -math.inf
         self._ends: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     @property
@@ -190,8 +194,11 @@ class FirefliesService:
     def _on_client(self, meeting: SimulatedMeeting, client: str) -> None:
         if self._restarts:
             self._begin(meeting, client)
-        elif not meeting.has_begun or (meeting.id == DEMO_ID and not meeting.is_live):
+        elif not meeting.has_begun or (meeting.id == DEMO_ID and not meeting.is_live and self._is_demo_over()):
             self._begin(meeting)
+
+    def _is_demo_over(self) -> bool:
+        return time.monotonic() - self._demo_ended_at >= RECONNECT_S
 
     def _begin(self, meeting: SimulatedMeeting, only_client: str | None = None) -> None:
         self._ends[meeting.id].clear()
@@ -199,6 +206,8 @@ class FirefliesService:
 
     async def _on_end(self, meeting: SimulatedMeeting) -> None:
         self._ends[meeting.id].set()
+        if meeting.id == DEMO_ID:
+            self._demo_ended_at = time.monotonic()
         self._run_in_background(self._send_webhooks(meeting.id, "meeting.transcribed", "meeting.summarized"))
 
     def _invite(self, link: str, title: str | None) -> SimulatedMeeting:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from zlib import crc32
 
 from cluster.fireflies_sim.scenario_steps import Broadcast
 
 BodyForm = Literal["payload", "data", "flat"]
 EventName = Literal["transcription.broadcast", "transcript"]
+ChunkIds = Literal["all", "some", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,12 @@ class WireFormat:
     Attributes:
         body: `payload` and `data` wrap the fields in an envelope with that member; `flat` is the documented form.
         event: name of the event.
-        omits_chunk_id: whether the broadcasts lack their `chunk_id`.
+        chunk_ids: which broadcasts have their `chunk_id`. With `some`, about every second one of a chunk has it.
     """
 
     body: BodyForm = "payload"
     event: EventName = "transcription.broadcast"
-    omits_chunk_id: bool = False
+    chunk_ids: ChunkIds = "all"
 
     def encode(self, broadcast: Broadcast, transcript_id: str, timestamp: str) -> dict[str, Any]:
         """Return the body of a broadcast.
@@ -43,7 +45,8 @@ class WireFormat:
             "start_time": broadcast.start_time,
             "end_time": broadcast.end_time,
         }
-        if self.omits_chunk_id:
+        # The same broadcast always has the same form.
+        if self.chunk_ids == "none" or (self.chunk_ids == "some" and crc32(broadcast.text.encode()) % 2):
             del fields["chunk_id"]
         if self.body == "flat":
             return {"transcript_id": transcript_id, **fields}

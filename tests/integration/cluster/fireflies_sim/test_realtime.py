@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cluster.fireflies_sim import service
 from cluster.fireflies_sim.scenarios import ScenarioName, final_texts, make_scenario, replay
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
 from cluster.fireflies_sim.wire_format import WireFormat
@@ -84,7 +85,7 @@ async def test_a_client_is_authenticated_before_the_first_broadcast() -> None:
             WireFormat("flat", "transcript"),
             {"transcript_id", "chunk_id", "text", "speaker_name", "start_time", "end_time"},
         ),
-        (WireFormat("flat", omits_chunk_id=True), {"transcript_id", "text", "speaker_name", "start_time", "end_time"}),
+        (WireFormat("flat", chunk_ids="none"), {"transcript_id", "text", "speaker_name", "start_time", "end_time"}),
     ],
 )
 async def test_broadcasts_have_the_form_that_was_asked_for(wire_format: WireFormat, members: set[str]) -> None:
@@ -168,9 +169,19 @@ async def test_with_restart_each_client_gets_the_meeting_from_the_beginning() ->
             assert texts[:8] == [broadcast.text for broadcast in scenario[:4]] * 2
 
 
-async def test_the_demo_begins_anew_for_a_client_that_comes_after_its_end() -> None:
+async def test_the_demo_begins_anew_for_a_client_that_comes_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "RECONNECT_S", 0.0)
     with FirefliesSimulator(SimulatorOptions(speed=FAST)) as simulator:
         assert await play_to_the_end(simulator) == await play_to_the_end(simulator)
+
+
+async def test_the_demo_does_not_begin_anew_for_a_client_that_reconnects_after_its_end() -> None:
+    with FirefliesSimulator(SimulatorOptions(speed=FAST)) as simulator:
+        await play_to_the_end(simulator)
+        transcript = simulator.meetings["demo"].captions()
+        async with connected(simulator):
+            assert not simulator.meetings["demo"].is_live
+        assert simulator.meetings["demo"].captions() == transcript
 
 
 async def test_error_messages_come_between_the_broadcasts() -> None:

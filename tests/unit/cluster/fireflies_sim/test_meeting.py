@@ -102,7 +102,7 @@ def test_an_envelope_wraps_the_fields(body: BodyForm) -> None:
 
 def test_the_flat_form_names_the_transcript() -> None:
     assert WireFormat("flat").encode(GREETING, "demo", "NOW") == {"transcript_id": "demo", **FIELDS}
-    assert "chunk_id" not in WireFormat("flat", omits_chunk_id=True).encode(GREETING, "demo", "NOW")
+    assert "chunk_id" not in WireFormat("flat", chunk_ids="none").encode(GREETING, "demo", "NOW")
 
 
 def test_a_signature_is_the_hmac_of_the_raw_body() -> None:
