@@ -16,19 +16,21 @@ class GapPolicy:
 
     Attributes:
         delay_s: seconds after a reconnect before the request. Gaps that begin meanwhile are filled by the same request.
-        max_live_requests: maximum number of requests while the meeting runs; None for no limit. A few more are made at its end.
+        max_live_requests: maximum number of requests while the meeting runs; None for no limit.
+        max_requests: maximum number of requests of a meeting, with those at its end; None for no limit.
         retry_s: seconds before another request if the transcript ended before a gap. If None, the gap waits for the next
             reconnect, or for the meeting's end.
     """
 
     delay_s: float
     max_live_requests: int | None
+    max_requests: int | None
     retry_s: float | None
 
 
-RICH_POLICY = GapPolicy(delay_s=3.0, max_live_requests=None, retry_s=30.0)
+RICH_POLICY = GapPolicy(delay_s=3.0, max_live_requests=None, max_requests=None, retry_s=30.0)
 # A chunk accepts revisions for 120 s, so a gap that waits longer can be filled by new text only.
-POOR_POLICY = GapPolicy(delay_s=60.0, max_live_requests=4, retry_s=None)
+POOR_POLICY = GapPolicy(delay_s=60.0, max_live_requests=3, max_requests=5, retry_s=None)
 
 
 def policy_of(plan: RequestPlan) -> GapPolicy:

@@ -230,14 +230,13 @@ class FirefliesSession:
             await self._gap_found.wait()
             self._gap_found.clear()
             wait_s: float | None = self._policy.delay_s
-            while wait_s is not None and wait_s < math.inf and self._may_request():
+            while wait_s is not None and wait_s < math.inf and self._may_request(self._policy.max_live_requests):
                 await asyncio.sleep(wait_s)
                 wait_s = await self._fill_once()
 
-    def _may_request(self) -> bool:
-        """Return whether there is a gap, and the policy allows another request while the meeting runs."""
-        limit = self._policy.max_live_requests
-        return bool(self._gaps) and (limit is None or self._counters["live_requests"] < limit)
+    def _may_request(self, limit: int | None) -> bool:
+        """Return whether there is a gap, and the meeting's requests are below a limit."""
+        return bool(self._gaps) and (limit is None or self._counters["transcript_requests"] < limit)
 
     async def _fill_once(self) -> float | None:
         """Request the transcript and append what is missing.
@@ -251,10 +250,10 @@ class FirefliesSession:
         requested_at_ms, gap_start = round(time.time() * 1000), self._appender.chunks.last_change_start()
         disconnect_count = self._counters["disconnects"]
         try:
-            self._counters["live_requests"] += 1
+            self._counters["transcript_requests"] += 1
             sentences = await self._api.read_sentences(self._record.external_id)
         except OverloadedError as error:
-            self._counters["live_requests"] -= 1
+            self._counters["transcript_requests"] -= 1
             self._last_error = f"a gap is not filled yet: {error.fix}"
             return float(error.retry_after_s)
         except (NotFoundError, MisconfiguredError, InvalidInputError) as error:
@@ -318,19 +317,21 @@ class FirefliesSession:
             self._gaps.clear()
             return
         self._gaps = [(start, start if end is None else end) for start, end in self._gaps]
-        pause_s = FIRST_FINAL_PAUSE_S
-        for attempt in range(1, MAX_FINAL_ATTEMPTS + 1):
-            wait_s = await self._fill_once()
+        wait_s, pause_s = 0.0, FIRST_FINAL_PAUSE_S
+        for _ in range(MAX_FINAL_ATTEMPTS):
+            if wait_s > MAX_FINAL_WAIT_S or not self._may_request(self._policy.max_requests):
+                break
+            await asyncio.sleep(wait_s)
+            answer = await self._fill_once()
             if not self._gaps:
                 return
-            if wait_s is None:
+            wait_s = pause_s if answer is None else answer
+            if answer is None:
                 self._last_error = "a gap is not filled: the transcript ends before it"
-                wait_s, pause_s = pause_s, pause_s * 2
-            if wait_s > MAX_FINAL_WAIT_S or attempt == MAX_FINAL_ATTEMPTS:
-                break
+                pause_s *= 2
             await self._store_progress()
-            await asyncio.sleep(wait_s)
-        self._last_error = f"{self._last_error}; an import of the transcript has all of the meeting"
+        cause = self._last_error or "a gap is not filled"
+        self._last_error = f"{cause}; an import of the transcript has all of the meeting"
 
     async def _report(self) -> None:
         """Store the progress regularly, and end a session that has been silent for too long."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
+from cluster.fireflies_sim.wire_format import ChunkIds, WireFormat
+from flows.connectors.fireflies import gap_policy
+from flows.connectors.fireflies import session as session_module
 from operators.address_check import AddressRule
 from operators.entries import Chunk
 from storage.postgres.connector_sessions import ConnectorSession
@@ -57,14 +61,35 @@ async def test_a_meeting_arrives_whole(harness: ConnectorHarness) -> None:
         SimulatorOptions(speed=50, disconnect_interval=20),
         SimulatorOptions(speed=50, error_interval=10),
         SimulatorOptions(speed=50, late_revisions=True),
+        SimulatorOptions(speed=50, disconnect_interval=20, wire_format=WireFormat("flat", chunk_ids="some")),
+        pytest.param(
+            SimulatorOptions(speed=50, disconnect_interval=20, wire_format=WireFormat("data", chunk_ids="none")),
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["captured", "disconnects", "errors", "late"],
+    ids=["captured", "disconnects", "errors", "late", "some ids", "no ids"],
 )
 async def test_bad_days_lose_nothing(harness: ConnectorHarness, options: SimulatorOptions) -> None:
     with FirefliesSimulator(options) as simulator:
         row = await play(harness, simulator)
         assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
     assert row.gaps == ()
+
+
+@pytest.mark.parametrize("chunk_ids", ["all", pytest.param("some", marks=pytest.mark.slow)])
+async def test_a_chunk_whose_middle_was_missed_may_be_split_but_has_its_words(
+    harness: ConnectorHarness, chunk_ids: ChunkIds
+) -> None:
+    wire_format = WireFormat("flat", "transcript", chunk_ids)
+    options = SimulatorOptions(speed=50, scenario="captured", disconnect_interval=20, wire_format=wire_format)
+    with FirefliesSimulator(options) as simulator:
+        row = await play(harness, simulator)
+        heard, late = harness.transcript(row.meeting_id)
+        assert [words_of(heard), late] == [words_of(spoken(simulator)), 0]
+
+
+def words_of(transcript: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
+    return [(speaker, word) for _, speaker, text in transcript for word in text.split()]
 
 
 async def test_a_connector_that_is_killed_again_and_again_loses_nothing(harness: ConnectorHarness) -> None:
@@ -133,12 +158,15 @@ async def test_an_earlier_state_of_a_service_that_starts_over_is_mended_after_a_
 
 
 @asynccontextmanager
-async def service_started_over(harness: ConnectorHarness) -> AsyncIterator[tuple[ConnectorSession, FirefliesSimulator]]:
+async def service_started_over(
+    harness: ConnectorHarness, plan: str = "business"
+) -> AsyncIterator[tuple[ConnectorSession, FirefliesSimulator]]:
     """A session whose gap begins at 300 seconds, and its service, which started over: its transcript ends at 292 seconds."""
     with FirefliesSimulator(SimulatorOptions(speed=0.01)) as simulator:
         simulator.begin("demo")
         simulator.inject("demo", "Good morning.", "Maya", chunk_id="7", start_time=300.0, end_time=302.0)
-        session, port = await harness.open_session(simulator), int(simulator.url.rsplit(":", 1)[1])
+        session = await harness.open_session(simulator, plan=plan)
+        port = int(simulator.url.rsplit(":", 1)[1])
         async with running_connector(harness):
             await harness.wait_for_count(session, "filled", 1)
     with FirefliesSimulator(SimulatorOptions(port=port, speed=0.01)) as simulator:
@@ -163,12 +191,33 @@ async def test_the_end_waits_for_a_transcript_that_lags(harness: ConnectorHarnes
     async with service_started_over(harness) as (session, simulator):
         await harness.disconnect(session)
         async with running_connector(harness):
-            await harness.wait_for_count(session, "live_requests", 2)
+            await harness.wait_for_count(session, "transcript_requests", 2)
             late = {"chunk_id": "8", "start_time": 310.0, "end_time": 312.0}
             await asyncio.to_thread(simulator.inject, "demo", "Yes.", "Jonas", **late)
             row = await harness.wait_for(session, "ended")
-    assert (row.gaps, row.counters["live_requests"]) == ((), 3)
+    assert (row.gaps, row.counters["transcript_requests"]) == ((), 3)
     assert harness.transcript(row.meeting_id)[0][-1] == (310.0, "Jonas", "Yes.")
+
+
+async def test_a_poor_plan_gets_five_requests_of_a_meeting_at_most(
+    harness: ConnectorHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gap_policy, "POOR_POLICY", replace(gap_policy.POOR_POLICY, delay_s=0.0))
+    monkeypatch.setattr(session_module, "FIRST_FINAL_PAUSE_S", 0.01)
+    monkeypatch.setattr(session_module, "MAX_RECONNECT_S", 0.01)
+    # The transcript never reaches the gap, so each connection would request it again.
+    async with service_started_over(harness, plan="free") as (session, simulator), running_connector(harness):
+        for connects in range(2, 8):
+            await harness.wait_for_count(session, "connects", connects)
+            await asyncio.to_thread(simulator.disconnect_all)
+        row = await harness.wait_for_count(session, "disconnects", 6)
+        assert row.counters["transcript_requests"] == 3
+        await harness.disconnect(session)
+        row = await harness.wait_for(session, "ended")
+    assert row.counters["transcript_requests"] == 5
+    assert row.last_error == (
+        "a gap is not filled: the transcript ends before it; an import of the transcript has all of the meeting"
+    )
 
 
 async def test_speech_that_came_by_the_transcript_first_is_revised_by_its_live_text(harness: ConnectorHarness) -> None:
