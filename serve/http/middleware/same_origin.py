@@ -57,6 +57,11 @@ class SameOriginMiddleware:
         return None
 
 
+def is_loopback_host(host: str) -> bool:
+    """Return whether a `Host` header has a loopback name, so that no reverse proxy passed the request on."""
+    return _host_name(host.lower()) in _LOOPBACK_HOSTS
+
+
 def _host_name(host: str) -> str:
     """Return a `Host` header without its port."""
     name, colon, port = host.rpartition(":")

@@ -23,6 +23,7 @@ from operators.meeting_config import Clock, MeetingConfig
 from operators.sources import AdapterContext, SourceAdapter, restore_state
 from serve.http.dependencies.services import Services
 from serve.http.ingest_routes import refuse_if_lagging
+from serve.http.middleware.same_origin import is_loopback_host
 from serve.http.problems import FieldError
 from serve.http.sources.signatures import WEBHOOK_ID_HEADERS, check_request
 from storage.encryption import SecretCipher
@@ -98,23 +99,31 @@ async def authenticate(
     *,
     is_socket: bool = False,
 ) -> None:
-    """Check a request's signature or key, if the source has a secret. A refusal is counted.
+    """Check a request's signature or key, if the source has a secret. Behind a reverse proxy it must have one.
+
+    A refusal is counted.
 
     Raises:
-        UnauthenticatedError: the signature or key is missing or wrong.
+        UnauthenticatedError: the signature or key is missing or wrong, or the source needs a secret.
         UnavailableError: this process can't read the secret.
     """
-    if config is None:
-        return
-    secret = _read_secret(services, config)
-    if secret is None:
-        return
+    secret = None if config is None else _read_secret(services, config)
     try:
-        check_request(source, secret, headers, body, is_socket=is_socket)
+        if secret is None:
+            _require_loopback(source, headers)
+        else:
+            check_request(source, secret, headers, body, is_socket=is_socket)
     except UnauthenticatedError:
         async with services.database.begin() as conn:
             await count_refused_request(conn, DEFAULT_TEAM_ID, source)
         raise
+
+
+def _require_loopback(source: str, headers: Mapping[str, str]) -> None:
+    if not is_loopback_host(headers.get("host", "")):
+        raise UnauthenticatedError(
+            f"{source} needs a secret behind a reverse proxy: `parley sources set {source} --ask-secret`"
+        )
 
 
 def read_delivery_id(headers: Mapping[str, str]) -> str | None:

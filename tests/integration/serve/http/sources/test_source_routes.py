@@ -39,7 +39,9 @@ ATTENDEE_SECRET = base64.b64encode(b"a key of thirty-two random bytes").decode()
 @pytest.fixture
 async def keyed(stage: ApiHarness, postgres_url: str, redis_url: str) -> AsyncIterator[ApiHarness]:
     """The stage with an API that can store secrets."""
-    options = ApiOptions(postgres_url, redis_url, Fernet.generate_key().decode(), lag_limit=1e9)
+    options = ApiOptions(
+        postgres_url, redis_url, Fernet.generate_key().decode(), lag_limit=1e9, hosts=("parley.example",)
+    )
     with run_api(options) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield replace(stage, http=client)
@@ -442,6 +444,26 @@ async def test_recalls_signature_is_checked(keyed: ApiHarness) -> None:
         answer = await keyed.http.post(path, content=body, headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (401, "urn:parley:problem:unauthenticated")
     assert await refused_count(keyed, "recall") == len(wrong)
+
+
+@pytest.mark.parametrize("source", ["recall", "deepgram"])
+async def test_behind_a_reverse_proxy_a_source_needs_a_secret(keyed: ApiHarness, source: str) -> None:
+    path, proxied = f"/api/sources/{source}/events", {"host": "parley.example"}
+    body = json.dumps(conversation(source)[0]).encode()
+    for configured in (False, True):
+        if configured:
+            await keyed.http.put(f"/api/sources/{source}", json={})
+        answer = await keyed.http.post(path, content=body, headers=proxied)
+        assert answer.status_code == 401
+        assert f"{source} needs a secret behind a reverse proxy" in answer.json()["detail"]
+    assert await refused_count(keyed, source) == 1
+    assert (await keyed.http.get("/api/meetings")).json()["meetings"] == []
+    meeting = {} if source == "recall" else {"meeting": await keyed.create_meeting()}
+    assert (await keyed.http.post(path, content=body, params=meeting)).status_code == 200
+    secret = RECALL_SECRET if source == "recall" else "the-key"
+    await keyed.http.put(f"/api/sources/{source}", json={"secret": secret})
+    signed = sign_recall(body) if source == "recall" else {"x-api-key": secret}
+    assert (await keyed.http.post(path, content=body, headers=proxied | signed, params=meeting)).status_code == 200
 
 
 async def test_a_source_that_signs_may_have_several_secrets(keyed: ApiHarness) -> None:
