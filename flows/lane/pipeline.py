@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import bytewax.operators as op
@@ -36,41 +35,58 @@ from operators.errors import MalformedResponseError, UnavailableError
 from operators.insight_requests import Insight
 from operators.note_requests import NoteRequest
 from operators.sentences import tracker
+from operators.stream import ChunkUpdate, SentenceChanges
 from operators.translation_requests import Translation, TranslationRequest
 
 
-def _dedup(state: dedup.DedupState, envelope: Envelope) -> tuple[dedup.DedupState, Envelope]:
+def _dedup(state: dedup.DedupState, envelope: Envelope) -> tuple[dedup.DedupState, ChunkUpdate]:
     assert isinstance(envelope.item, Entry | Tick)  # noqa: S101 - for the type checker
-    state, update = dedup.step(state, envelope.item)
-    return state, replace(envelope, update=update)
+    return dedup.step(state, envelope.item)
 
 
-def _sentences(state: tracker.TrackerState, envelope: Envelope) -> tuple[tracker.TrackerState, Envelope]:
+def _sentences(state: tracker.TrackerState, envelope: Envelope) -> tuple[tracker.TrackerState, SentenceChanges]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
-    state, result = tracker.step(state, envelope.update)
-    return state, replace(envelope, sentences=result)
+    return tracker.step(state, envelope.update)
 
 
-def _context(state: context_window.WindowState, envelope: Envelope) -> tuple[context_window.WindowState, Envelope]:
+def _context(
+    state: context_window.WindowState, envelope: Envelope
+) -> tuple[context_window.WindowState, tuple[TranslationRequest, ...]]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
-    state, requests = context_window.step(state, envelope.update, envelope.sentences)
-    return state, replace(envelope, requests=requests)
+    return context_window.step(state, envelope.update, envelope.sentences)
 
 
-def _notes(state: note_buffer.NoteBufferState, envelope: Envelope) -> tuple[note_buffer.NoteBufferState, Envelope]:
+def _notes(
+    state: note_buffer.NoteBufferState, envelope: Envelope
+) -> tuple[note_buffer.NoteBufferState, NoteRequest | None]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
     config = cast(context_window.WindowState, envelope.states["context"]).config
-    state, request = note_buffer.step(state, envelope.update, envelope.sentences, config)
-    return state, replace(envelope, note_request=request)
+    return note_buffer.step(state, envelope.update, envelope.sentences, config)
 
 
 STEPS: tuple[StatefulStep[Any], ...] = (
-    StatefulStep("dedup", 4, dedup.DedupState, dedup.DedupState, _dedup, upgrades=DEDUP_UPGRADES),
-    StatefulStep("sentences", 5, tracker.TrackerState, tracker.TrackerState, _sentences, upgrades=SENTENCES_UPGRADES),
+    StatefulStep("dedup", 4, dedup.DedupState, dedup.DedupState, _dedup, "update", upgrades=DEDUP_UPGRADES),
     StatefulStep(
-        "context", 4, context_window.WindowState, context_window.WindowState, _context, upgrades=CONTEXT_UPGRADES
+        "sentences",
+        5,
+        tracker.TrackerState,
+        tracker.TrackerState,
+        _sentences,
+        "sentences",
+        upgrades=SENTENCES_UPGRADES,
     ),
-    StatefulStep("notes", 1, note_buffer.NoteBufferState, note_buffer.NoteBufferState, _notes, is_new=True),
+    StatefulStep(
+        "context",
+        4,
+        context_window.WindowState,
+        context_window.WindowState,
+        _context,
+        "requests",
+        upgrades=CONTEXT_UPGRADES,
+    ),
+    StatefulStep(
+        "notes", 1, note_buffer.NoteBufferState, note_buffer.NoteBufferState, _notes, "note_request", is_new=True
+    ),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import bytewax.operators as op
 import structlog
@@ -33,7 +33,8 @@ class StatefulStep(Generic[S]):
         schema: the version of the state's JSON.
         state: the type of the state.
         initial: a meeting's state before its first item.
-        apply: `(state, envelope) -> (next state, envelope with the operator's result)`.
+        apply: `(state, envelope) -> (next state, the operator's result)`.
+        result: the envelope's field for the result.
         upgrades: for each older schema, a function from its JSON to that of the next schema.
         is_new: whether states that the release before stored lack this step. It begins with its initial state then.
     """
@@ -42,9 +43,16 @@ class StatefulStep(Generic[S]):
     schema: int
     state: type[S]
     initial: Callable[[], S]
-    apply: Callable[[S, Envelope], tuple[S, Envelope]]
+    apply: Callable[[S, Envelope], tuple[S, Any]]
+    result: Literal["update", "sentences", "requests", "note_request"]
     upgrades: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict[int, Callable[[Any], Any]])
     is_new: bool = False
+
+    def run(self, state: S, envelope: Envelope) -> tuple[S, Envelope]:
+        """Return the next state, and the envelope with the operator's result and that state."""
+        state, result = self.apply(state, envelope)
+        # An envelope is copied once a step, because each copy costs as much as a simple operator.
+        return state, replace(envelope, **{self.result: result}, states={**envelope.states, self.name: state})
 
     def dump(self, state: object) -> dict[str, object]:
         """Return the state as JSON text, with its schema version.
@@ -129,7 +137,7 @@ class _StepLogic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
 
     def _step(self, envelope: Envelope, item: Entry | Tick) -> Envelope:
         try:
-            state, envelope = self._operator.apply(self._state, envelope)
+            self._state, envelope = self._operator.run(self._state, envelope)
         except Exception as error:  # noqa: BLE001 - one meeting's error must not stop the others: a dead letter keeps and counts it
             reason = f"{self._operator.name} failed: {type(error).__name__}"
             log.error("step failed", meeting=envelope.meeting_id, n=envelope.n, reason=reason)
@@ -139,8 +147,7 @@ class _StepLogic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
             )
             letter = DeadLetter(letter_id, reason, entry_fields(item), envelope.team_id, envelope.meeting_id)
             return replace(envelope, dead_letter=letter)
-        self._state = state
-        return self._with_state(envelope)
+        return envelope
 
     def _with_state(self, envelope: Envelope) -> Envelope:
         return replace(envelope, states={**envelope.states, self._operator.name: self._state})

@@ -114,13 +114,23 @@ def split_words(text: str) -> WordSpans:
     starts: list[int] = []
     stops: list[int] = []
     sizes = [0]
+    is_ascii = text.isascii()
     for match in _TOKEN.finditer(text):
-        size = 1 if _UNSPACED_WORD.match(match[0]) else WORD_SIZE
-        for start, stop in _split_long_word(text, match.start(), match.end()):
-            starts.append(start)
-            stops.append(stop)
-            sizes.append(sizes[-1] + (WORD_SIZE if stop - start >= WORD_PART_CHARS else size))
+        start, stop = match.span()
+        size = WORD_SIZE if is_ascii or not _UNSPACED_WORD.match(match[0]) else 1
+        parts = ((start, stop),) if stop - start <= MAX_WORD_CHARS else _split_long_word(text, start, stop)
+        for part_start, part_stop in parts:
+            starts.append(part_start)
+            stops.append(part_stop)
+            sizes.append(sizes[-1] + (WORD_SIZE if part_stop - part_start >= WORD_PART_CHARS else size))
     return WordSpans(tuple(starts), tuple(stops), tuple(sizes))
+
+
+@lru_cache(maxsize=2048)
+def word_texts(text: str) -> tuple[str, ...]:
+    """Return the words of a text, as `split_words` finds them."""
+    starts, stops, _ = split_words(text)
+    return tuple(text[start:stop] for start, stop in zip(starts, stops, strict=True))
 
 
 def _split_long_word(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from operators.sentences.boundaries import join_text, normalized_letters, split_words
+from operators.sentences.boundaries import join_text, normalized_letters, split_words, word_texts
 from operators.sentences.emission import SentenceState
 from operators.sentences.segmenter import ChunkState
 
@@ -49,13 +49,8 @@ def stable_word_count(previous: ChunkState | None, text: str) -> int:
         return 0
     if previous.text == text:
         return previous.stable_word_count
-    pairs = zip(_word_texts(previous.text), _word_texts(text), strict=False)
+    pairs = zip(word_texts(previous.text), word_texts(text), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _word_texts(text: str) -> list[str]:
-    starts, stops, _ = split_words(text)
-    return [text[a:b] for a, b in zip(starts, stops, strict=True)]
 
 
 def next_interim(
@@ -89,8 +84,8 @@ def next_interim(
             text = join_text(text, full_text[starts[begin] : stops[stop - 1]])
         visible_count -= stop
     base = _base_of(pending[0])
-    previous_words = _word_texts(previous.text) if previous.base == base else []
-    new_words = _word_texts(text)
+    previous_words = word_texts(previous.text) if previous.base == base else ()
+    new_words = word_texts(text)
     if previous.base == base and previous_words[: len(new_words)] == new_words:
         return previous
     return InterimState(
@@ -119,7 +114,7 @@ def _emitted_word_count(sentence: SentenceState) -> int:
     """Return how many words of a sentence its emission contains. A correction may have moved the last of them by one."""
     if sentence.emitted_segment is None or not sentence.is_shown:
         return 0
-    old, new = _word_texts(sentence.emitted_segment.text), _word_texts(sentence.segment.text)
+    old, new = word_texts(sentence.emitted_segment.text), word_texts(sentence.segment.text)
     for count in (len(old), len(old) + 1, len(old) - 1):
         if 0 < count <= len(new) and normalized_letters(new[count - 1]) == normalized_letters(old[-1]):
             return count

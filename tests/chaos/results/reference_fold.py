@@ -41,10 +41,7 @@ class MeetingFold:
             return envelope
         elif item is not None and envelope.dead_letter is None and not _is_move(item):
             for stage in STEPS:
-                state, envelope = stage.apply(self._states[stage.name], envelope)
-                self._states[stage.name] = state
-                # A step may read the states of those before it.
-                envelope = replace(envelope, states={**envelope.states, stage.name: state})
+                self._states[stage.name], envelope = stage.run(self._states[stage.name], envelope)
             assert envelope.update is not None
             assert not isinstance(item, Restored)
             self.steps.append((item, envelope.update, envelope.sentences, envelope.requests))  # type: ignore[arg-type]

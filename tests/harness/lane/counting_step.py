@@ -16,9 +16,9 @@ class WordCount:
     letters: int = 0
 
 
-def keep_state(state: WordCount, envelope: Envelope) -> tuple[WordCount, Envelope]:
-    """Return the state and the envelope unchanged."""
-    return state, envelope
+def keep_state(state: WordCount, envelope: Envelope) -> tuple[WordCount, None]:
+    """Return the state unchanged, and no result."""
+    return state, None
 
 
 COUNTING_STEP = StatefulStep(
@@ -27,5 +27,6 @@ COUNTING_STEP = StatefulStep(
     WordCount,
     lambda: WordCount(0),
     keep_state,
+    "note_request",
     upgrades={1: lambda words: {"words": words}, 2: lambda state: {**state, "letters": 5 * state["words"]}},
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -163,9 +163,7 @@ class ReaderOutput:
             self.items.setdefault(envelope.meeting_id, []).append(_time_and_name(envelope.item))
             for step in STEPS:
                 state_key = (envelope.meeting_id, step.name)
-                state, envelope = step.apply(self._states.get(state_key) or step.initial(), envelope)
-                self._states[state_key] = state
-                envelope = replace(envelope, states={**envelope.states, step.name: state})
+                self._states[state_key], envelope = step.run(self._states.get(state_key) or step.initial(), envelope)
             for sentence in envelope.sentences.emitted:
                 due_at = _time_and_name(envelope.item)[0]  # pyright: ignore[reportArgumentType]
                 self.sentences.setdefault((envelope.meeting_id, sentence.id, sentence.revision), (due_at, now))
