@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -11,19 +11,36 @@ BEGAN_AT_MS = 1_700_000_000_000
 
 
 class Turn(NamedTuple):
-    """The speech of a speaker, from `start` (seconds)."""
+    """The speech of a speaker, from `start` (seconds).
+
+    A word takes 0.4 seconds. If the turn's `duration` (seconds) is known, a word takes as much of it as it has letters.
+    """
 
     speaker: str
     start: float
     text: str
+    duration: float | None = None
 
     @property
     def words(self) -> list[tuple[str, float, float]]:
         """The words, each with its start and end in seconds."""
+        if self.duration is None:
+            return [
+                (word, round(self.start + 0.4 * i, 3), round(self.start + 0.4 * i + 0.35, 3))
+                for i, word in enumerate(self.text.split())
+            ]
+        words = self.text.split()
+        letter_s = self.duration / (sum(map(len, words)) + len(words) - 1)
+        starts = [self.start + letter_s * (sum(map(len, words[:i])) + i) for i in range(len(words))]
         return [
-            (word, round(self.start + 0.4 * i, 3), round(self.start + 0.4 * i + 0.35, 3))
-            for i, word in enumerate(self.text.split())
+            (word, round(start, 3), round(start + letter_s * len(word), 3))
+            for word, start in zip(words, starts, strict=True)
         ]
+
+    @property
+    def speaker_number(self) -> int:
+        """The number by which a source without names knows the speaker, from 0."""
+        return SPEAKER_NUMBERS[self.speaker] if self.speaker in SPEAKER_NUMBERS else "ABCD".index(self.speaker[-1])
 
     @property
     def end(self) -> float:
@@ -49,9 +66,9 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(BEGAN_AT_MS / 1000 + seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def recall_messages() -> Messages:
+def recall_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as Recall.ai sends it."""
-    for turn in CONVERSATION:
+    for turn in turns:
         words = [
             {"text": word, "start_timestamp": {"relative": start}, "end_timestamp": {"relative": end}}
             for word, start, end in turn.words
@@ -64,7 +81,7 @@ def recall_messages() -> Messages:
 
 
 def _recall(event: str, turn: Turn, words: list[dict[str, Any]]) -> dict[str, Any]:
-    participant = {"id": 100 + SPEAKER_NUMBERS[turn.speaker], "name": turn.speaker, "is_host": False}
+    participant = {"id": 100 + turn.speaker_number, "name": turn.speaker, "is_host": False}
     return {
         "event": event,
         "data": {
@@ -75,9 +92,9 @@ def _recall(event: str, turn: Turn, words: list[dict[str, Any]]) -> dict[str, An
     }
 
 
-def vexa_messages() -> Messages:
+def vexa_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as Vexa sends it."""
-    for number, turn in enumerate(CONVERSATION):
+    for number, turn in enumerate(turns):
         for count in range(1, len(turn.words) + 1):
             draft = _vexa_segment(turn, f"draft-{number}", count, completed=False)
             yield turn.words[count - 1][2], _vexa(turn, [], [draft])
@@ -112,9 +129,9 @@ def _vexa_segment(turn: Turn, segment_id: str, count: int, *, completed: bool) -
     }
 
 
-def attendee_messages() -> Messages:
+def attendee_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as Attendee sends it: finals only, on an absolute clock."""
-    for number, turn in enumerate(CONVERSATION):
+    for number, turn in enumerate(turns):
         yield (
             turn.end + 0.5,
             {
@@ -123,7 +140,7 @@ def attendee_messages() -> Messages:
                 "trigger": "transcript.update",
                 "data": {
                     "speaker_name": turn.speaker,
-                    "speaker_uuid": f"device-{SPEAKER_NUMBERS[turn.speaker]}",
+                    "speaker_uuid": f"device-{turn.speaker_number}",
                     "timestamp_ms": BEGAN_AT_MS + round(turn.start * 1000),
                     "duration_ms": round((turn.end - turn.start) * 1000),
                     "transcription": {"transcript": turn.text},
@@ -132,9 +149,9 @@ def attendee_messages() -> Messages:
         )
 
 
-def deepgram_messages() -> Messages:
+def deepgram_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as Deepgram sends it, diarised."""
-    for turn in CONVERSATION:
+    for turn in turns:
         half = len(turn.words) // 2
         for first, last in ((0, half), (half, len(turn.words))):
             if first == last:
@@ -167,7 +184,7 @@ def _deepgram(turn: Turn, first: int, last: int, *, is_final: bool) -> dict[str,
                             "start": start,
                             "end": end,
                             "confidence": 0.9,
-                            "speaker": SPEAKER_NUMBERS[turn.speaker],
+                            "speaker": turn.speaker_number,
                         }
                         for word, start, end in words
                     ],
@@ -178,10 +195,10 @@ def _deepgram(turn: Turn, first: int, last: int, *, is_final: bool) -> dict[str,
     }
 
 
-def assemblyai_messages() -> Messages:
+def assemblyai_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as AssemblyAI sends it, with formatted turns."""
     yield 0.0, {"type": "Begin", "id": "session-1", "expires_at": 1_700_003_600}
-    for number, turn in enumerate(CONVERSATION):
+    for number, turn in enumerate(turns):
         for count in range(1, len(turn.words) + 1):
             yield turn.words[count - 1][2], _assemblyai(number, turn, count, end=False, formatted=False)
         yield turn.end + 0.3, _assemblyai(number, turn, len(turn.words), end=True, formatted=False)
@@ -202,7 +219,7 @@ def _assemblyai(number: int, turn: Turn, count: int, *, end: bool, formatted: bo
         "end_of_turn": end,
         "end_of_turn_confidence": 0.7,
         "language_code": "en",
-        "speaker_label": "ABC"[SPEAKER_NUMBERS[turn.speaker]],
+        "speaker_label": "ABCD"[turn.speaker_number],
         "transcript": " ".join(text(word) for word, _, _ in words[: count if end else count - 1]),
         "words": [
             {
@@ -217,12 +234,12 @@ def _assemblyai(number: int, turn: Turn, count: int, *, end: bool, formatted: bo
     }
 
 
-def whisperlive_messages() -> Messages:
+def whisperlive_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as WhisperLive sends it. It carries no speakers."""
     yield 0.0, {"uid": "client-1", "message": "SERVER_READY", "backend": "faster_whisper"}
     yield 0.2, {"uid": "client-1", "language": "en", "language_prob": 0.98}
     completed: list[dict[str, Any]] = []
-    for turn in CONVERSATION:
+    for turn in turns:
         for count in range(1, len(turn.words) + 1):
             segment = _whisperlive(turn, count, completed=False)
             yield turn.words[count - 1][2] + 0.3, {"uid": "client-1", "segments": [*completed[-10:], segment]}
@@ -239,10 +256,10 @@ def _whisperlive(turn: Turn, count: int, *, completed: bool) -> dict[str, Any]:
     }
 
 
-def speechmatics_messages() -> Messages:
+def speechmatics_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as Speechmatics sends it, diarised."""
     yield 0.0, {"message": "RecognitionStarted", "id": "session-1"}
-    for turn in CONVERSATION:
+    for turn in turns:
         half = len(turn.words) // 2
         for first, last in ((0, half), (half, len(turn.words))):
             if first == last:
@@ -255,7 +272,7 @@ def speechmatics_messages() -> Messages:
 
 
 def _speechmatics(kind: str, turn: Turn, first: int, last: int) -> dict[str, Any]:
-    speaker = f"S{SPEAKER_NUMBERS[turn.speaker] + 1}"
+    speaker = f"S{turn.speaker_number + 1}"
     results: list[dict[str, Any]] = []
     for word, start, end in turn.words[first:last]:
         core = word.rstrip(".,?")
@@ -285,14 +302,15 @@ def _speechmatics(kind: str, turn: Turn, first: int, last: int) -> dict[str, Any
     }
 
 
-def fireflies_messages(envelope: FirefliesEnvelope = "payload") -> Messages:
+def fireflies_messages(envelope: FirefliesEnvelope = "payload", turns: Sequence[Turn] = CONVERSATION) -> Messages:
     """The conversation as Fireflies sends it live. It marks no text as final.
 
     Args:
         envelope: the field of a broadcast that has its content; None for a flat broadcast.
+        turns: the conversation.
     """
     yield 0.0, {"type": "connection.established", "message": "Connected", "timestamp": iso(0)}
-    for number, turn in enumerate(CONVERSATION):
+    for number, turn in enumerate(turns):
         for count in range(1, len(turn.words) + 1):
             yield turn.words[count - 1][2], _fireflies(number, turn, count, envelope)
 
@@ -324,7 +342,7 @@ def fireflies_transcript() -> dict[str, Any]:
                 "raw_text": turn.text.lower(),
                 "start_time": turn.start,
                 "end_time": turn.end,
-                "speaker_id": SPEAKER_NUMBERS[turn.speaker],
+                "speaker_id": turn.speaker_number,
                 "speaker_name": turn.speaker,
                 "ai_filters": {"question": turn.text if "?" in turn.text else None, "sentiment": "neutral"},
             }
@@ -350,9 +368,9 @@ MESSAGES = {
 """The conversation by source that sends its messages to Parley."""
 
 
-def generic_events() -> Iterator[tuple[float, dict[str, Any]]]:
+def generic_events(turns: Sequence[Turn] = CONVERSATION) -> Iterator[tuple[float, dict[str, Any]]]:
     """The conversation as chunks of the generic API, with their arrival in seconds."""
-    for number, turn in enumerate(CONVERSATION):
+    for number, turn in enumerate(turns):
         for count in range(1, len(turn.words) + 1):
             yield turn.words[count - 1][2], _generic(number, turn, count)
         yield turn.end + 0.3, _generic(number, turn, len(turn.words)) | {"is_final": True}
@@ -370,13 +388,11 @@ def _generic(number: int, turn: Turn, count: int) -> dict[str, Any]:
     }
 
 
-def vtt_file() -> str:
+def vtt_file(turns: Sequence[Turn] = CONVERSATION) -> str:
     """The conversation as a WebVTT file."""
-    cues = [
-        f"{_stamp(turn.start)} --> {_stamp(turn.end)}\n<v {turn.speaker}>{turn.text}</v>\n" for turn in CONVERSATION
-    ]
+    cues = [f"{_stamp(turn.start)} --> {_stamp(turn.end)}\n<v {turn.speaker}>{turn.text}</v>\n" for turn in turns]
     return "WEBVTT\n\n" + "\n".join(cues)
 
 
 def _stamp(seconds: float) -> str:
-    return f"00:{int(seconds // 60):02}:{seconds % 60:06.3f}"
+    return f"{int(seconds // 3600):02}:{int(seconds // 60) % 60:02}:{seconds % 60:06.3f}"
