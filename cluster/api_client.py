@@ -181,6 +181,15 @@ class ApiClient:
         body = {"text": text, "pinned": pinned}
         return await self._request_json("POST", f"/api/intelligence/sessions/{meeting_id}/notes", body)
 
+    async def search(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Search all meetings.
+
+        Args:
+            parameters: `q`, and perhaps `meeting`, `language` and `limit`; None for those that aren't set.
+        """
+        set_parameters = {name: value for name, value in parameters.items() if value is not None}
+        return await self._request_json("GET", "/api/search", None, set_parameters)
+
     async def token_usage(self, days: int) -> dict[str, Any]:
         """Return the tokens that notes, insights and answers used today and on the days before it."""
         return await self._request_json("GET", "/api/intelligence/usage", None, {"days": days})

@@ -27,6 +27,7 @@ from cluster.commands import (
     openapi,
     recording_import,
     replay,
+    search,
     sources,
     up,
     usage,
@@ -47,6 +48,7 @@ app.command(rich_help_panel=RUN_PANEL, epilog=demo.EXAMPLES)(demo.demo)
 app.command(rich_help_panel=RUN_PANEL, epilog=up.EXAMPLES)(up.up)
 app.command(rich_help_panel=USE_PANEL, epilog=recording_import.EXAMPLES, name="import")(recording_import.import_files)
 app.add_typer(meetings.app, rich_help_panel=USE_PANEL, name="meetings")
+app.command(rich_help_panel=USE_PANEL, epilog=search.EXAMPLES)(search.search)
 app.command(rich_help_panel=USE_PANEL, epilog=notes.EXAMPLES)(notes.notes)
 app.command(rich_help_panel=USE_PANEL, epilog=insights.EXAMPLES)(insights.insights)
 app.command(rich_help_panel=USE_PANEL, epilog=ask.EXAMPLES)(ask.ask)

@@ -40,6 +40,7 @@ __all__ = [
     "subtitles",
     "team_glossary",
     "term_matching",
+    "text_search",
     "ticks",
     "token_estimate",
     "token_quota",

@@ -23,6 +23,7 @@ __all__ = [
     "openapi",
     "recording_import",
     "replay",
+    "search",
     "sources",
     "terminal",
     "up",

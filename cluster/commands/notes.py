@@ -9,7 +9,7 @@ import typer
 from cluster.commands.api_call import call_api
 from cluster.commands.meetings import MeetingIdArgument
 from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server
-from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from cluster.commands.terminal import console, format_offset, print_json, results, sanitize_for_terminal
 
 EXAMPLES = """
 Examples:
@@ -51,7 +51,7 @@ def notes(
 
 
 def _describe(note: dict[str, Any]) -> str:
-    place = "" if not note["sentences"] else f"{_offset(note['start'])}-{_offset(note['end'])}"
+    place = "" if not note["sentences"] else f"{format_offset(note['start'])}-{format_offset(note['end'])}"
     marks = [name for name in ("pinned", "edited", "outdated") if note[name] and note["kind"] != "manual"]
     if note["kind"] == "manual":
         marks = ["own note", *(["pinned"] if note["pinned"] else [])]
@@ -62,8 +62,3 @@ def _describe(note: dict[str, Any]) -> str:
     text = note["text"] if note["text"] is not None else note["reason"] or "to be written"
     lines = [sanitize_for_terminal(line) for line in text.splitlines()]
     return "\n".join([heading, *task, *lines]).strip()
-
-
-def _offset(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

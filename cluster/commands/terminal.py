@@ -46,6 +46,12 @@ def format_time(instant: str | None) -> str:
     return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""
 
 
+def format_offset(seconds: float) -> str:
+    """Return a time from a meeting's start as minutes and seconds, and hours if there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
 class ShutdownSignals:
     """Handles Ctrl-C, SIGTERM and SIGHUP inside the `with` block.
 

@@ -2,6 +2,7 @@
 
 import { getJson } from "./api.js";
 import { connectorMark } from "./connector_status.js";
+import { MeetingSearch } from "./meeting_search.js";
 import { meetingProgress, meetingSummary } from "./meeting_status.js";
 
 const POLL_MS = 5_000;
@@ -21,6 +22,7 @@ export async function showMeetings() {
   query(".example-commands").textContent = EXAMPLE_COMMANDS;
   const openCards = new MeetingCards(query(".now"));
   const recentCards = new MeetingCards(query(".recent"));
+  new MeetingSearch(query(".search"), query(".found"), (isSearching) => query(".list").classList.toggle("searching", isSearching));
   for (;;) {
     if (!document.hidden) await refresh(openCards, recentCards);
     await pause();

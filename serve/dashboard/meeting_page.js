@@ -22,6 +22,15 @@ export function showMeeting(id) {
   new MeetingPage(id).open();
 }
 
+/** The sentence's id after the `#` of the address; null if there is none. */
+function decodeHash() {
+  try {
+    return decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    return null;
+  }
+}
+
 const query = (selector) => document.querySelector(selector);
 
 class MeetingPage {
@@ -42,6 +51,7 @@ class MeetingPage {
   #shownEngine; // The engine that is shown as that of the latest translation.
   #isReachable = false; // Whether the last request for the meeting succeeded.
   #lastLanguages;
+  #wantedSentence = decodeHash(); // The sentence that the address names, until it is shown.
 
   constructor(id) {
     this.#path = `/api/meetings/${id}`;
@@ -129,6 +139,9 @@ class MeetingPage {
     this.#updateLanguages();
     this.#updateEmptyNotice();
     if (lastEngine !== this.#shownEngine) this.#showMeetingInfo();
+    if (this.#wantedSentence === null || lastShownSeq < initialSeq) return;
+    this.#transcriptView.scrollTo(this.#wantedSentence);
+    this.#wantedSentence = null;
   }
 
   #onStreamState({ kind }) {

@@ -31,6 +31,7 @@ __all__ = [
     "token_usage",
     "transcript_imports",
     "transcript_queries",
+    "transcript_search",
     "webhook_deliveries",
     "webhook_endpoints",
     "webhook_queue",

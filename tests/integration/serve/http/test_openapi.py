@@ -109,6 +109,8 @@ BODIES: dict[str, Any] = {
 """A valid body for each route that takes one."""
 WITH_ANSWER_EXAMPLES = ("/api/webhooks", "/api/fireflies", "/api/sources", "/api/imports")
 """Paths whose routes have examples of their answers, too."""
+PARAMETERS = {"get /api/search": {"q": "budget", "meeting": str(uuid4())}}
+"""The query of each route that needs one."""
 ID_PARAMETERS = ("glossary_id", "entry_id", "conversation_id", "message_id", "insight_id", "note_id")
 MOST = 500
 """The most bytes of a body."""
@@ -143,6 +145,7 @@ class DescribedApi:
         path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1", "import_id": str(uuid4())}
         path_parameters |= {name: str(uuid4()) for name in ID_PARAMETERS} | {"language": "de", "name": "none"}
         path_parameters |= {"session_id": str(uuid4()), "transcript_id": uuid4().hex} | options.pop("places", {})
+        options["params"] = PARAMETERS.get(route, {}) | options.get("params", {})
         if not options.keys() & {"content", "json"} and route in BODIES:
             options |= {"content": BODIES[route]} if isinstance(BODIES[route], str) else {"json": BODIES[route]}
         if route == WEBHOOK:
@@ -252,7 +255,7 @@ async def test_operation_ids_are_the_names_of_the_routes(stage: ApiHarness) -> N
         ),
         *("get", "import", "invite", "list", "move", "pause", "receive", "rename", "replay", "reset", "resubmit"),
         *("analyze", "ask", "generate", "look"),
-        *("resume", "retry", "roll", "rotate", "send", "start", "stop", "stream", "update", "validate"),
+        *("resume", "retry", "roll", "rotate", "search", "send", "start", "stop", "stream", "update", "validate"),
     }
 
 
