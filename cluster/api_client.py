@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import stamina
@@ -392,8 +393,10 @@ class ApiClient:
         self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, Any] | None = None
     ) -> httpx.Response:
         deadline = asyncio.get_running_loop().time() + LAG_TIMEOUT_S
+        # So that a retry of a write whose answer was lost doesn't write twice.
+        headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}
         while True:
-            response = await self._send_with_retries(method, path, body, params)
+            response = await self._send_with_retries(method, path, body, params, headers)
             if response.is_success:
                 return response
             if response.json()["type"] != LAG_PROBLEM_TYPE or asyncio.get_running_loop().time() > deadline:
@@ -401,7 +404,12 @@ class ApiClient:
             await asyncio.sleep(_retry_after_s(response))
 
     async def _send_with_retries(
-        self, method: str, path: str, body: dict[str, Any] | None, params: dict[str, Any] | None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        params: dict[str, Any] | None,
+        headers: dict[str, str],
     ) -> httpx.Response:
         """Send a request, and retry while the server can't be reached or is not ready.
 
@@ -413,7 +421,7 @@ class ApiClient:
         ):
             with attempt:
                 try:
-                    response = await self._http.request(method, path, json=body, params=params)
+                    response = await self._http.request(method, path, json=body, params=params, headers=headers)
                 except httpx.TransportError as error:
                     raise UnavailableError(f"{self._http.base_url} can't be reached: {type(error).__name__}") from error
                 is_api_response = response.is_success or response.headers.get("content-type", "").startswith(

@@ -97,5 +97,10 @@ def request_block(account: str) -> str:
     return f"requests:{account}:blocked"
 
 
+def idempotent_response(request: str) -> str:
+    """Key of the response to a request with an idempotency key, as JSON. It expires after a day."""
+    return f"response:{request}"
+
+
 INTELLIGENCE_STREAM = "stream:intelligence"
 """Key of the stream that reports the requests and results of running notes to other systems. Old entries are trimmed."""

@@ -38,6 +38,7 @@ from serve.http.intelligence import ROUTERS as INTELLIGENCE_ROUTERS
 from serve.http.live import routes as live_routes
 from serve.http.mcp import McpEndpoint
 from serve.http.middleware.body_limit import BodyLimitMiddleware
+from serve.http.middleware.idempotency import IdempotencyMiddleware
 from serve.http.middleware.same_origin import SameOriginMiddleware
 from serve.http.sources import routes as source_routes
 from serve.http.sources import streams as source_streams
@@ -65,6 +66,8 @@ def create_app(options: ApiOptions) -> FastAPI:
         responses=problems.problem_responses(403),
         generate_unique_id_function=_operation_id,
     )
+    # The last one is the outermost.
+    app.add_middleware(IdempotencyMiddleware)
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=options.max_body,

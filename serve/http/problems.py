@@ -35,6 +35,14 @@ MAX_CLOSE_REASON_BYTES = 123
 """The most bytes that a WebSocket's close reason may have (RFC 6455)."""
 _SCHEMA_REF = "#/components/schemas/{model}"
 """Reference to a schema in the OpenAPI description."""
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes the request safe to repeat: within a day, a request with the same key gets the same answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+}
 _CODE_BY_STATUS = {413: "too-large"}
 """Problem codes that differ from HTTP's phrase for the status."""
 STORE_ERRORS = (
@@ -95,6 +103,8 @@ def add_problems_to_openapi(app: FastAPI) -> None:
             description = generate()
             for path in description["paths"].values():
                 for method, operation in path.items():
+                    if method != "get":
+                        operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
                     operation["responses"] = _operation_responses(method, operation)
             schemas = description["components"]["schemas"]
             for schema_name in ("HTTPValidationError", "ValidationError"):

@@ -6,6 +6,7 @@ API refuses batches by it. `source_sessions` keeps the states of source adapters
 
 `connector_opening` opens sessions of connectors, each with its meeting. `connector_memory` keeps what connectors must know
 after a restart; `request_budget` counts requests to a source's API.
+`idempotent_responses` keeps the responses to requests that may be repeated.
 
 The HTTP routes are in `serve.http`, the log's scripts in `storage.redis_log`.
 """
@@ -13,6 +14,7 @@ The HTTP routes are in `serve.http`, the log's scripts in `storage.redis_log`.
 __all__ = [
     "connector_memory",
     "connector_opening",
+    "idempotent_responses",
     "lane_lag",
     "meeting_configs",
     "meeting_service",

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from cluster import api_client as client_module
@@ -74,6 +74,27 @@ async def test_a_retry_after_header_of_a_proxy_is_limited(wait: str, monkeypatch
     with run_app(app) as address:
         async with ApiClient(address) as client, asyncio.timeout(60):
             assert await client.lanes() == []
+
+
+async def test_a_write_whose_answer_was_lost_is_not_written_twice(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    lost = list[int]()
+    app = FastAPI()
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    async def forward(path: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        headers = {name: value for name, value in request.headers.items() if name != "host"}
+        answer = await stage.http.request(request.method, f"/{path}", content=await request.body(), headers=headers)
+        if request.method == "POST" and not lost:
+            lost.append(answer.status_code)
+            return Response("the answer was lost", 502)
+        return Response(answer.content, answer.status_code, media_type=answer.headers["content-type"])
+
+    with run_app(app) as address:
+        async with ApiClient(address) as client:
+            note = await client.add_note(meeting, "Ann pays.", pinned=False)
+            assert lost == [201]
+            assert [each["id"] for each in await client.notes(meeting)] == [note["id"]]
 
 
 async def test_a_permanent_problem_is_raised_at_once(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:

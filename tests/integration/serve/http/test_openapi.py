@@ -209,9 +209,9 @@ async def check_errors_of_requests(postgres_url: str, redis_url: str) -> None:
             "name": "%00",
             **dict.fromkeys(ID_PARAMETERS, "x"),
         }
-        assert await running.routes_answering(
-            422, places=wrong, params={"limit": "x", "days": "x"}, json=[]
-        ) == running.documented_routes(422)
+        invalid = await running.routes_answering(422, places=wrong, params={"limit": "x", "days": "x"}, json=[])
+        invalid |= await running.routes_answering(422, headers={"idempotency-key": "two words"})
+        assert invalid == running.documented_routes(422)
 
 
 async def test_every_schema_reference_is_defined(stage: ApiHarness) -> None:
