@@ -1,12 +1,13 @@
 """Utterances in progress: the interim chunks of a session, which finals replace.
 
 A source repeats an utterance in progress with more or other words. Its final text follows, without an id in common.
-So an interim and a final are matched by their channel (a participant or an audio channel) and their times.
+So an interim and a final are matched by their channel (a participant or an audio channel) and their times. A final that is
+delivered again has no interim any more, but gets the same id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from operators.entries import Chunk
 from operators.fields import StrictModel
@@ -15,6 +16,8 @@ MAX_CHANNELS = 64
 """Most channels of a session that are remembered. The oldest one is forgotten first."""
 MAX_OPEN_CHUNKS = 50
 """Most interim chunks of a channel. Further ones are left out until they are final."""
+MAX_FINAL_IDS = 100
+"""Most finals of a session whose interim's id is remembered."""
 SAME_START_S = 0.3
 """Two chunks of a channel that start within this time of each other are the same utterance (s)."""
 
@@ -43,10 +46,12 @@ class OpenUtterances(StrictModel):
     Attributes:
         open_chunks: the interim chunks by channel, in the order of their times.
         last_finals: the last final of each channel.
+        final_ids: the ids of the last finals that have their interim's id, by the id that they would have without one.
     """
 
     open_chunks: dict[str, tuple[InterimChunk, ...]] = {}  # noqa: RUF012 - pydantic copies it
     last_finals: dict[str, FinalSpan] = {}  # noqa: RUF012 - pydantic copies it
+    final_ids: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
 
 
 def replace_interims(
@@ -85,7 +90,7 @@ def apply_finals(
     Returns:
         The next state, and the chunks to append. Interims within that time that have no final have an empty text.
     """
-    matched, unmatched = _match(utterances.open_chunks.get(channel, ()), chunks)
+    matched, unmatched = _match(utterances.open_chunks.get(channel, ()), chunks, utterances.final_ids)
     retracted = [chunk for chunk in unmatched if (chunk.start + chunk.end) / 2 < end]
     still_open = tuple(chunk for chunk in unmatched if chunk not in retracted)
     utterances = _with_open_chunks(utterances, channel, still_open)
@@ -94,6 +99,14 @@ def apply_finals(
         others = [(known, span) for known, span in utterances.last_finals.items() if known != channel]
         finals = dict(others[1 - MAX_CHANNELS :]) | {channel: FinalSpan(start=start, end=end)}
         utterances = utterances.model_copy(update={"last_finals": finals})
+    taken = {
+        chunk.chunk_id: final.chunk_id
+        for chunk, final in zip(chunks, matched, strict=True)
+        if chunk.chunk_id != final.chunk_id and chunk.chunk_id not in utterances.final_ids
+    }
+    if taken:
+        final_ids = dict([*utterances.final_ids.items(), *taken.items()][-MAX_FINAL_IDS:])
+        utterances = utterances.model_copy(update={"final_ids": final_ids})
     return utterances, [*map(retract, retracted), *matched]
 
 
@@ -101,19 +114,29 @@ def _is_outdated(chunk: Chunk, final: FinalSpan) -> bool:
     return chunk.start <= final.start or (chunk.start + chunk.end) / 2 < final.end
 
 
-def _match(open_chunks: Sequence[InterimChunk], chunks: Sequence[Chunk]) -> tuple[list[Chunk], list[InterimChunk]]:
-    """Give each chunk the id of the interim chunk at its time. Return these chunks, and the interim chunks that are left."""
+def _match(
+    open_chunks: Sequence[InterimChunk], chunks: Sequence[Chunk], final_ids: Mapping[str, str] | None = None
+) -> tuple[list[Chunk], list[InterimChunk]]:
+    """Give each chunk the id of the interim chunk at its time, or the id that it got before.
+
+    Returns:
+        These chunks, and the interim chunks that are left.
+    """
     unmatched = list(open_chunks)
-    found: list[InterimChunk | None] = []
+    repeated_ids = dict(final_ids or {})
+    found: list[str | None] = []
     for chunk in chunks:
-        same = next((known for known in unmatched if _is_same_utterance(known, chunk)), None)
-        if same is not None:
-            unmatched.remove(same)
-        found.append(same)
+        known_id = repeated_ids.pop(chunk.chunk_id, None)
+        if known_id is None:
+            same = next((known for known in unmatched if _is_same_utterance(known, chunk)), None)
+            if same is not None:
+                unmatched.remove(same)
+                known_id = same.chunk_id
+        found.append(known_id)
     used_ids = {known.chunk_id for known in open_chunks}
     matched: list[Chunk] = []
-    for chunk, same in zip(chunks, found, strict=True):
-        chunk_id = same.chunk_id if same else _unused_id(chunk.chunk_id, used_ids)
+    for chunk, known_id in zip(chunks, found, strict=True):
+        chunk_id = known_id or _unused_id(chunk.chunk_id, used_ids)
         used_ids.add(chunk_id)
         matched.append(chunk.model_copy(update={"chunk_id": chunk_id}))
     return matched, unmatched

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -114,6 +116,28 @@ def test_a_conversation_that_is_delivered_twice_adds_no_words(source: str) -> No
     assert [one.text for one in sorted(outcome.current_sentences.values(), key=lambda one: one.start)] == [
         text for _, text, _ in EXPECTED
     ]
+
+
+def start_earlier(message: dict[str, Any]) -> dict[str, Any]:
+    """Return an interim of Recall.ai, Deepgram or Speechmatics that starts earlier than its final text. Finals are kept."""
+    message = copy.deepcopy(message)
+    if message.get("event") == "transcript.partial_data":
+        message["data"]["data"]["words"][0]["start_timestamp"]["relative"] -= 0.12
+    elif message.get("is_final") is False:
+        message["channel"]["alternatives"][0]["words"][0]["start"] -= 0.12
+    elif message.get("message") == "AddPartialTranscript":
+        message["results"][0]["start_time"] -= 0.12
+    return message
+
+
+@pytest.mark.parametrize("repeated_count", [1, 4])
+@pytest.mark.parametrize("source", ["recall", "deepgram", "speechmatics"])
+def test_a_final_that_is_delivered_again_keeps_the_id_of_its_interim(source: str, repeated_count: int) -> None:
+    messages = [(at, start_earlier(message)) for at, message in MESSAGES[source]()]
+    ids = {chunk.chunk_id for _, chunk in adapt(source, iter(messages))}
+    for end in range(repeated_count, len(messages) + 1):
+        again = [*messages[:end], *messages[end - repeated_count : end], *messages[end:]]
+        assert {chunk.chunk_id for _, chunk in adapt(source, iter(again)) if chunk.text} <= ids
 
 
 @pytest.mark.parametrize("source", ALL_MESSAGES)
