@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.entries import Chunk
+from operators.entries import Chunk, SpeakerRenamed
 from operators.errors import InvalidInputError
 from operators.sources import ADAPTERS, AdapterContext, restore_state
 from operators.sources.fireflies import FIREFLIES
@@ -21,6 +21,7 @@ from tests.harness.data.source_conversation import (
     MESSAGES,
     fireflies_messages,
     fireflies_transcript,
+    iso,
 )
 
 MAX_STATE_CHARS = 200_000
@@ -28,6 +29,39 @@ ALL_ADAPTERS = {**ADAPTERS, FIREFLIES.name: FIREFLIES}
 VALID = {source: [message for _, message in messages()] for source, messages in MESSAGES.items()}
 VALID[FIREFLIES.name] = [
     message for envelope in ("payload", "data", None) for _, message in fireflies_messages(envelope)
+]
+VALID["recall"] += [
+    {
+        "event": event,
+        "data": {
+            "data": {
+                "participant": {"id": 100, "name": "Maya"},
+                "timestamp": {"relative": 0.5, "absolute": iso(0.5)},
+            },
+            "bot": {"id": "bot-1"},
+            "recording": {"id": "recording-1"},
+        },
+    }
+    for event in ("participant_events.join", "participant_events.update", "bot.done", "bot.fatal")
+]
+VALID["attendee"] += [
+    {"idempotency_key": "k", "bot_id": "bot_1", "trigger": trigger, "data": data}
+    for trigger, data in (
+        ("participant_events.join_leave", {"participant_uuid": "device-0", "participant_name": "Maya"}),
+        ("bot.state_change", {"new_state": "ended"}),
+    )
+]
+VALID["vexa"] += [
+    {"type": "meeting.status", "meeting": {"id": 42}, "payload": {"status": "completed"}},
+    {"type": "bot_status", "meeting_id": 42, "status": "failed"},
+    {
+        "type": "transcription_segment",
+        "meeting": 42,
+        "speaker": "Maya",
+        "text": "Good morning.",
+        "start": 0.5,
+        "end": 1,
+    },
 ]
 TRANSCRIPT = fireflies_transcript()
 SCALARS = (
@@ -44,6 +78,18 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+
+
+KINDS = sorted(
+    {
+        message[name]
+        for messages in VALID.values()
+        for message in messages
+        for name in ("type", "event", "trigger", "message")
+        if isinstance(message.get(name), str)
+    }
+)
+"""The types of messages, in any source's field."""
 
 
 def mutate(message: Any, draw: random.Random, replacement: Any) -> Any:
@@ -105,14 +151,21 @@ def step_all(source: str, messages: list[Any]) -> None:
     refusals: list[InvalidInputError] = []
     for index, message in enumerate(messages):
         context = AdapterContext(began_at_ms=BEGAN_AT_MS, received_at_ms=BEGAN_AT_MS + index * 100)
+        # These are also called for messages that `step` refuses.
+        for own_id in (adapter.read_meeting_id(message), adapter.read_delivery_id(message)):
+            assert own_id is None or (isinstance(own_id, str) and own_id.strip())
+            (own_id or "").encode()
+        assert adapter.is_end(message) in (True, False)
+        try:
+            renames = adapter.find_renames(restore_state(adapter, stored), message, context)
+            assert all(SpeakerRenamed.model_validate_json(rename.model_dump_json()) == rename for rename in renames)
+        except InvalidInputError as error:
+            refusals.append(error)
         try:
             state, chunks = adapter.step(restore_state(adapter, stored), message, context)
         except InvalidInputError as error:
             refusals.append(error)
             continue
-        adapter.read_meeting_id(message)
-        adapter.read_delivery_id(message)
-        assert adapter.is_end(message) in (True, False)
         stored = state.model_dump_json()
         assert len(stored) < MAX_STATE_CHARS
         for chunk in chunks:
@@ -131,7 +184,11 @@ def test_mutated_messages_are_refused_by_field(source: str, replacements: list[A
 @pytest.mark.parametrize("source", ALL_ADAPTERS)
 @given(
     message=st.dictionaries(
-        st.sampled_from(["type", "event", "trigger", "message", "segments", "data"]), JSON, max_size=3
+        st.sampled_from(
+            ["type", "event", "trigger", "message", "segments", "data", "payload", "status", "meeting", "bot_id"]
+        ),
+        JSON | st.sampled_from(KINDS),
+        max_size=3,
     )
 )
 def test_random_messages_are_refused_by_field(source: str, message: dict[str, Any]) -> None:
