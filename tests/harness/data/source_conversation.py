@@ -57,7 +57,7 @@ CONVERSATION = (
 )
 SPEAKER_NUMBERS = {"Maya": 0, "Tomás": 1, "Priya": 2}
 Messages = Iterator[tuple[float, dict[str, Any]]]
-"""Messages with their arrival in seconds after the meeting's start."""
+"""Messages with their arrival in seconds after the start of the meeting, or of the source's stream."""
 FirefliesEnvelope = Literal["payload", "data"] | None
 
 
@@ -149,7 +149,7 @@ def attendee_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
         )
 
 
-def deepgram_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
+def deepgram_messages(turns: Sequence[Turn] = CONVERSATION, stream: str = "request-1") -> Messages:
     """The conversation as Deepgram sends it, diarised."""
     for turn in turns:
         half = len(turn.words) // 2
@@ -157,12 +157,12 @@ def deepgram_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
             if first == last:
                 continue
             for count in range(first + 1, last + 1):
-                yield turn.words[count - 1][2], _deepgram(turn, first, count, is_final=False)
-            yield turn.words[last - 1][2] + 0.1, _deepgram(turn, first, last, is_final=True)
-            yield turn.words[last - 1][2] + 0.2, _deepgram(turn, first, first + 1, is_final=False)
+                yield turn.words[count - 1][2], _deepgram(turn, first, count, stream, is_final=False)
+            yield turn.words[last - 1][2] + 0.1, _deepgram(turn, first, last, stream, is_final=True)
+            yield turn.words[last - 1][2] + 0.2, _deepgram(turn, first, first + 1, stream, is_final=False)
 
 
-def _deepgram(turn: Turn, first: int, last: int, *, is_final: bool) -> dict[str, Any]:
+def _deepgram(turn: Turn, first: int, last: int, stream: str, *, is_final: bool) -> dict[str, Any]:
     words = turn.words[first:last]
     return {
         "type": "Results",
@@ -191,13 +191,13 @@ def _deepgram(turn: Turn, first: int, last: int, *, is_final: bool) -> dict[str,
                 }
             ]
         },
-        "metadata": {"request_id": "request-1"},
+        "metadata": {"request_id": stream},
     }
 
 
-def assemblyai_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
+def assemblyai_messages(turns: Sequence[Turn] = CONVERSATION, stream: str = "session-1") -> Messages:
     """The conversation as AssemblyAI sends it, with formatted turns."""
-    yield 0.0, {"type": "Begin", "id": "session-1", "expires_at": 1_700_003_600}
+    yield 0.0, {"type": "Begin", "id": stream, "expires_at": 1_700_003_600}
     for number, turn in enumerate(turns):
         for count in range(1, len(turn.words) + 1):
             yield turn.words[count - 1][2], _assemblyai(number, turn, count, end=False, formatted=False)
@@ -234,17 +234,17 @@ def _assemblyai(number: int, turn: Turn, count: int, *, end: bool, formatted: bo
     }
 
 
-def whisperlive_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
+def whisperlive_messages(turns: Sequence[Turn] = CONVERSATION, stream: str = "client-1") -> Messages:
     """The conversation as WhisperLive sends it. It carries no speakers."""
-    yield 0.0, {"uid": "client-1", "message": "SERVER_READY", "backend": "faster_whisper"}
-    yield 0.2, {"uid": "client-1", "language": "en", "language_prob": 0.98}
+    yield 0.0, {"uid": stream, "message": "SERVER_READY", "backend": "faster_whisper"}
+    yield 0.2, {"uid": stream, "language": "en", "language_prob": 0.98}
     completed: list[dict[str, Any]] = []
     for turn in turns:
         for count in range(1, len(turn.words) + 1):
             segment = _whisperlive(turn, count, completed=False)
-            yield turn.words[count - 1][2] + 0.3, {"uid": "client-1", "segments": [*completed[-10:], segment]}
+            yield turn.words[count - 1][2] + 0.3, {"uid": stream, "segments": [*completed[-10:], segment]}
         completed.append(_whisperlive(turn, len(turn.words), completed=True))
-        yield turn.end + 0.5, {"uid": "client-1", "segments": completed[-10:]}
+        yield turn.end + 0.5, {"uid": stream, "segments": completed[-10:]}
 
 
 def _whisperlive(turn: Turn, count: int, *, completed: bool) -> dict[str, Any]:
@@ -256,9 +256,9 @@ def _whisperlive(turn: Turn, count: int, *, completed: bool) -> dict[str, Any]:
     }
 
 
-def speechmatics_messages(turns: Sequence[Turn] = CONVERSATION) -> Messages:
+def speechmatics_messages(turns: Sequence[Turn] = CONVERSATION, stream: str = "session-1") -> Messages:
     """The conversation as Speechmatics sends it, diarised."""
-    yield 0.0, {"message": "RecognitionStarted", "id": "session-1"}
+    yield 0.0, {"message": "RecognitionStarted", "id": stream}
     for turn in turns:
         half = len(turn.words) // 2
         for first, last in ((0, half), (half, len(turn.words))):
