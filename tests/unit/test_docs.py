@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,7 @@ from serve.http.live.subscription import HEARTBEAT_KIND
 from storage.notes.note_records import Note
 from storage.records import Caption, OutboxEventKind
 from tests.harness.lane.event_description import DESCRIBED_PAYLOADS
+from tests.harness.sources.forwarder_programs import load_example
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,7 +51,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
-    for name in re.findall(r"`((?:operators|flows|serve|storage|cluster|docs|tests)/[\w/.]+)`", page.read_text()):
+    for name in re.findall(
+        r"`((?:operators|flows|serve|storage|cluster|docs|examples|tests)/[\w/.]+)`", page.read_text()
+    ):
         assert (ROOT / name).exists(), name
 
 
@@ -188,6 +192,13 @@ def test_commands_and_options_that_are_named_exist(page: Path, cli: TyperGroup) 
             command = command.commands[word]
         options = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= options | {"--help"}, f"parley {words}{rest}"
+
+
+def test_the_forwarders_take_the_options_that_the_docs_name() -> None:
+    commands = re.findall(r"/bin/python examples/(forward_\w+)\.py (.+)", (ROOT / "docs" / "sources.md").read_text())
+    assert {name for name, _ in commands} == {path.stem for path in (ROOT / "examples").glob("forward_*.py")}
+    for name, arguments in commands:
+        assert load_example(name).parse_options(shlex.split(arguments))
 
 
 def test_the_readme_names_the_commands_that_matter() -> None:

@@ -41,7 +41,7 @@ ALLOWED = {
 }
 """Words that a file may use, each with the reason."""
 SUFFIXES = {".py", ".md", ".js", ".html", ".css", ".yaml", ".toml", ".json"}
-FOLDERS = ("operators", "storage", "flows", "serve", "cluster", "docs", "tests")
+FOLDERS = ("operators", "storage", "flows", "serve", "cluster", "docs", "examples", "tests")
 SKIPPED = {
     ROOT / "tests" / "cases": "speech of many languages",
     Path(__file__): "the rule itself",
