@@ -13,6 +13,7 @@ Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and en
 
 __all__ = [
     "address_check",
+    "caption_display",
     "characters",
     "chat",
     "context_window",

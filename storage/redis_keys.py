@@ -97,6 +97,11 @@ def request_block(account: str) -> str:
     return f"requests:{account}:blocked"
 
 
+def captions_cleared(meeting_id: str) -> str:
+    """Key of the time (s) at which the captions on older clients' screens were cleared. It expires after a minute."""
+    return f"meeting:{meeting_id}:cleared"
+
+
 def idempotent_response(request: str) -> str:
     """Key of the response to a request with an idempotency key, as JSON. It expires after a day."""
     return f"response:{request}"

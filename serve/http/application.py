@@ -30,6 +30,7 @@ from serve.http import (
     transcript_routes,
     webhook_routes,
 )
+from serve.http.captions import ROUTERS as CAPTION_ROUTERS
 from serve.http.dependencies.services import open_services
 from serve.http.exports import router as export_router
 from serve.http.fireflies import ROUTERS as FIREFLIES_ROUTERS
@@ -94,7 +95,7 @@ def create_app(options: ApiOptions) -> FastAPI:
         source_streams,
     ):
         app.include_router(module.router, responses=problems.problem_responses(503))
-    for router in (export_router, *FIREFLIES_ROUTERS, *INTELLIGENCE_ROUTERS):
+    for router in (export_router, *CAPTION_ROUTERS, *FIREFLIES_ROUTERS, *INTELLIGENCE_ROUTERS):
         app.include_router(router, responses=problems.problem_responses(503))
     for router in (health_routes.router, metrics_routes.router, demo_router):
         app.include_router(router)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.webhooks.event_types import WebhookEventType
 from storage.postgres.tables import outbox
@@ -19,6 +22,10 @@ SELECT_EVENTS_AFTER = (
     .limit(bindparam("limit"))
 )
 """Selects a meeting's events after a `seq`, in order, at most `limit`."""
+_SELECT_RECENT = text(
+    "select seq, kind, payload, extract(epoch from now() - created_at)::float as age from outbox"
+    " where team_id = :team_id and meeting_id = :meeting_id and created_at > now() - :seconds * interval '1 s' order by seq"
+)
 _LAST_SEQS = text(
     "select meeting_id, max(seq) from outbox where created_at > now() - :minutes * interval '1 minute' group by meeting_id"
 )
@@ -56,6 +63,24 @@ def write_events(connection: Connection, events: Sequence[OutboxEvent]) -> None:
             for event in events
         ]
         connection.execute(_INSERT_EVENTS, {"rows": orjson.dumps(rows).decode()})
+
+
+@dataclass(frozen=True, slots=True)
+class RecentEvent:
+    """A live event of the last seconds. `age_s` is the time since its commit, in seconds."""
+
+    seq: int
+    kind: str
+    payload: dict[str, Any]
+    age_s: float
+
+
+async def read_recent_events(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, seconds: float
+) -> list[RecentEvent]:
+    """Read a meeting's live events of the last seconds, in order."""
+    rows = await conn.execute(_SELECT_RECENT, {"team_id": team_id, "meeting_id": meeting_id, "seconds": seconds})
+    return [RecentEvent(*row) for row in rows]
 
 
 def _webhook_event_type(event: OutboxEvent) -> WebhookEventType | None:

@@ -6,4 +6,5 @@ share one Redis connection: `serve.http.dependencies.live_fanout`.
 
 __all__ = [
     "routes",
+    "subscription",
 ]

@@ -88,6 +88,7 @@ BODIES: dict[str, Any] = {
     "post /api/fireflies/import/{transcript_id}": {},
     "post /api/fireflies/sync-all": {"since": "2026-11-01"},
     WEBHOOK: {"event": "meeting.transcribed", "meeting_id": "none"},
+    "post /api/captions/{session_id}": {"text": "Good morning.", "start_time": 1},
     "post /api/glossaries": {"name": "Products"},
     "post /api/glossaries/lookup": {"text": "Good morning.", "language": "de"},
     "patch /api/glossaries/{glossary_id}": {"name": "Products"},
