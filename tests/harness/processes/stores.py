@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 import redis.asyncio
+import stamina
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
@@ -130,11 +133,18 @@ async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
     yield
     tables = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables if table.name != "teams")
     # Asynchronous, so that the test's unfinished tasks on the loop can end; the lock timeout reports tasks that never end.
-    async with aengine.begin() as connection:
-        await connection.execute(text("set local lock_timeout = '60s'"))
-        await connection.execute(text(f"truncate {tables} restart identity cascade"))
-        await connection.execute(text("delete from teams where id <> 'default'"))
-        await connection.execute(text("update teams set counters = '{}'"))
+    # A request that is still read from may hold one table and wait for another one: then Postgres ends this transaction.
+    async for attempt in stamina.retry_context(on=_is_deadlock, attempts=10, timeout=None, wait_max=1.0):
+        with attempt:
+            async with aengine.begin() as connection:
+                await connection.execute(text("set local lock_timeout = '60s'"))
+                await connection.execute(text(f"truncate {tables} restart identity cascade"))
+                await connection.execute(text("delete from teams where id <> 'default'"))
+                await connection.execute(text("update teams set counters = '{}'"))
+
+
+def _is_deadlock(error: Exception) -> bool:
+    return isinstance(error, OperationalError) and isinstance(error.orig, DeadlockDetected)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from tests.harness.processes.parley_command import ROOT, run_parley
 COMMANDS = (
     *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),
     *("ask", "insights", "notes", "database", "fireflies", "fireflies-sim", "mcp", "openapi", "sources", "webhooks"),
+    *("search", "usage"),
 )
 MEETINGS = ("list", "show", "export", "end", "rename-speaker", "correct")
 SCRIPT = Path(sys.executable).parent / "parley"
