@@ -161,7 +161,7 @@ class LaneManager:
         self._supervisor.add(
             ManagedProcess(
                 "maintenance",
-                lambda: _start_actor(MaintenanceActor, *arguments),
+                lambda: _start_actor("maintenance", MaintenanceActor, *arguments),
                 is_needed=self._maintenance_enabled.is_set,
                 on_state=lambda _: None,
             )
@@ -172,7 +172,7 @@ class LaneManager:
         self._supervisor.add(
             ManagedProcess(
                 "connectors",
-                lambda: _start_actor(ConnectorActor, *connector_arguments),
+                lambda: _start_actor("connectors", ConnectorActor, *connector_arguments),
                 is_needed=ConnectorDemand(self._engine),
                 on_state=lambda _: None,
             )
@@ -260,7 +260,7 @@ class LaneManager:
         )
         return ManagedProcess(
             f"lane {lane_id}",
-            lambda: _start_actor(LaneActor, options),
+            lambda: _start_actor(f"lane {lane_id}", LaneActor, options),
             is_needed=LaneDemand(engine, self._redis, lane_id),
             on_state=lambda state: self._store_lane_state(lane_id, state),
         )
@@ -286,7 +286,8 @@ def store_error_message(error: Exception) -> str:
     return f"{store} can't be used ({type(error).__name__}): check PARLEY_{store.upper()}_URL"
 
 
-def _start_actor(actor_class: type[Any], *arguments: object) -> Any:
+def _start_actor(name: str, actor_class: type[Any], *arguments: object) -> Any:
+    """Start an actor under a name, by which `ray.get_actor` and `ray list actors` find it."""
     # `run` occupies one thread all the time, `stop` needs another. Actors are spread, so that a failed node stops only few.
-    options = {"num_cpus": ACTOR_CPUS, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
+    options = {"num_cpus": ACTOR_CPUS, "max_concurrency": 2, "scheduling_strategy": "SPREAD", "name": name}
     return ray.remote(actor_class).options(**options).remote(*arguments)
