@@ -58,7 +58,7 @@ class SameOriginMiddleware:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Return whether a `Host` header has a loopback name, so that no reverse proxy passed the request on."""
+    """Return whether a `Host` header has a loopback name. A reverse proxy may write one, too."""
     return _host_name(host.lower()) in _LOOPBACK_HOSTS
 
 

@@ -90,6 +90,10 @@ async def read_config(services: Services, source: str) -> SourceConfigRecord | N
         return await read_source_config(conn, DEFAULT_TEAM_ID, source)
 
 
+_PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+"""Headers that reverse proxies add."""
+
+
 async def authenticate(
     services: Services,
     source: str,
@@ -120,7 +124,8 @@ async def authenticate(
 
 
 def _require_loopback(source: str, headers: Mapping[str, str]) -> None:
-    if not is_loopback_host(headers.get("host", "")):
+    # A proxy that writes its own Host and adds no header can't be recognised.
+    if not is_loopback_host(headers.get("host", "")) or any(name in headers for name in _PROXY_HEADERS):
         raise UnauthenticatedError(
             f"{source} needs a secret behind a reverse proxy: `parley sources set {source} --ask-secret`"
         )

@@ -83,8 +83,7 @@ class SourceConfigRequest(StrictModel):
 
     The languages and the style apply to meetings that the source's speech opens. `secret` is stored encrypted and never
     returned; `secret_env` names an environment variable of the server instead. Without both, messages aren't checked, and are
-    refused behind a reverse proxy. Recall.ai
-    and Attendee may have several secrets, with spaces between.
+    refused behind a reverse proxy that can be recognised. Recall.ai and Attendee may have several secrets, with spaces between.
     """
 
     model_config = ConfigDict(
