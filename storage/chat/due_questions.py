@@ -9,9 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from psycopg.errors import QueryCanceled
 from sqlalchemy import RowMapping, text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.chat.claims import CitedAnswer, Support
@@ -21,6 +19,7 @@ from operators.insight_requests import Insight
 from operators.stream import Sentence, SentenceBoundary
 from storage.chat.chat_queries import OUTCOME_TEXTS
 from storage.chat.chat_records import AnswerOutcome, TranscriptReach
+from storage.postgres.transcript_search import SEARCH_TIMEOUT_MS, limit_search
 from storage.records import OPEN_STATUSES
 
 MAX_TEAM_SENTENCES = 400
@@ -29,8 +28,6 @@ MAX_SEARCH_WORDS = 40
 """Most words of a question that are searched for."""
 NO_SUPPORT_TEXT = OUTCOME_TEXTS["no_source"]
 """What a later request has in place of an answer of which nothing is supported."""
-SEARCH_TIMEOUT_MS = 20_000
-"""Timeout of a search in all meetings, in milliseconds."""
 
 _SELECT_DUE = text(
     "select m.id, m.conversation_id, c.team_id, c.meeting_id, c.sentence_ids, c.last_minutes, m.number, m.question, m.language,"
@@ -69,7 +66,6 @@ _SELECT_BY_ID = text(
     " join sentences s on s.meeting_id = wanted.meeting_id and s.id = wanted.sentence_id join meetings m on m.id = s.meeting_id"
     " where s.team_id = :team_id and not s.retracted"
 )
-_LIMIT_SEARCH = text("select set_config('statement_timeout', :milliseconds, true)")
 _HAS_SENTENCE = text("select exists (select 1 from sentences where team_id = :team_id and not retracted)")
 _WRITE = text(
     "update chat_messages set status = 'ready', claims = cast(:claims as jsonb), outcome = :outcome,"
@@ -179,16 +175,10 @@ async def search_team(
     patterns = [f"%{word}%" for word in wanted[:MAX_SEARCH_WORDS]]
     if not patterns:
         return []
-    await conn.execute(_LIMIT_SEARCH, {"milliseconds": str(SEARCH_TIMEOUT_MS)})
     parameters = {"team_id": team_id, "patterns": patterns, "limit": limit}
-    try:
+    too_long = InvalidInputError("question", "the search in all meetings took too long; ask about one meeting")
+    async with limit_search(conn, SEARCH_TIMEOUT_MS, too_long):
         rows = await conn.execute(_SELECT_OF_TEAM, parameters)
-    except OperationalError as error:
-        if isinstance(error.orig, QueryCanceled):
-            raise InvalidInputError(
-                "question", "the search in all meetings took too long; ask about one meeting"
-            ) from None
-        raise
     return [_to_team_sentence(row) for row in rows.mappings()]
 
 

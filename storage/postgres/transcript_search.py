@@ -6,7 +6,8 @@ A text matches if it contains all terms, whatever their case. Full-text search w
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -129,7 +130,6 @@ async def find_sentences(
         place = {"team_id": team_id, "meeting_id": after_meeting, "sentence_id": after_sentence}
         if not (await conn.execute(_HAS_SENTENCE, place)).scalar_one():
             raise InvalidInputError("after", "must be the `after` of a page of this search")
-    await conn.execute(_LIMIT_SEARCH, {"milliseconds": str(SEARCH_TIMEOUT_MS)})
     parameters = {
         "team_id": team_id,
         "patterns": query.patterns,
@@ -139,9 +139,24 @@ async def find_sentences(
         "after_sentence": after_sentence,
         "limit": limit,
     }
-    try:
+    too_long = InvalidInputError("q", "the search took too long; name a `meeting`, or more of the words")
+    async with limit_search(conn, SEARCH_TIMEOUT_MS, too_long):
         return [FoundSentence(*row) for row in await conn.execute(_SELECT_SENTENCES, parameters)]
+
+
+@asynccontextmanager
+async def limit_search(conn: AsyncConnection, timeout_ms: int, too_long: InvalidInputError) -> AsyncGenerator[None]:
+    """Limit the statements of a block, and of the rest of the transaction.
+
+    Args:
+        conn: the connection, in a transaction.
+        timeout_ms: the limit of each statement, in milliseconds.
+        too_long: the error for a statement that takes longer. The transaction has ended then.
+    """
+    await conn.execute(_LIMIT_SEARCH, {"milliseconds": str(timeout_ms)})
+    try:
+        yield
     except OperationalError as error:
         if isinstance(error.orig, QueryCanceled):
-            raise InvalidInputError("q", "the search took too long; name a `meeting`, or more of the words") from None
+            raise too_long from None
         raise
