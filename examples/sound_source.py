@@ -40,11 +40,6 @@ class SoundSource:
         self._due = 0.0
         self._is_over = False
 
-    @property
-    def is_over(self) -> bool:
-        """Whether all sound was read."""
-        return self._is_over
-
     def end(self) -> None:
         """Read no further sound. A reader that waits gets the end."""
         self._is_over = True
